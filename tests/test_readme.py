@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The README's two commands are the ones that are tried, and what it promises exists."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+RUN = ROOT / ".ci" / "run"
+
+
+def commands() -> list[str]:
+    """The README's shell blocks, in order."""
+    return [block.strip() for block in re.findall(r"^```sh\n(.*?)^```", README, re.M | re.S)]
+
+
+def test_there_are_two_commands_of_one_line_each() -> None:
+    main_job, tests = commands()
+    assert main_job.endswith("natmodel check")
+    assert tests.endswith("tox")
+    assert "\n" not in main_job + tests
+
+
+def test_ci_runs_the_test_command_word_for_word_and_nothing_after_it() -> None:
+    _, tests = commands()
+    assert RUN.read_text(encoding="utf-8").splitlines()[-1] == tests
+
+
+def test_ci_run_stops_at_the_first_failure_and_can_be_executed() -> None:
+    lines = RUN.read_text(encoding="utf-8").splitlines()
+    assert lines[0] == "#!/usr/bin/env bash"
+    assert "set -euo pipefail" in lines
+    assert os.access(RUN, os.X_OK)
+
+
+def test_the_readme_says_that_the_first_command_exits_1() -> None:
+    assert "exits 1" in README
+
+
+def test_every_path_that_the_readme_names_exists() -> None:
+    named = re.findall(r"`((?:docs|natmodel|proofs)/[\w./-]*|LICENSE)`", README)
+    assert named
+    assert [path for path in named if not (ROOT / path).exists()] == []
