@@ -1,0 +1,290 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The alphabet: every access that a kernel function makes to memory it shares.
+
+Rule 1.  A path touches shared memory only by `await`ing an Op.      (every race is visible in text)
+Rule 2.  One Op is one atomic access; docs/model.md says why.        (granularity has one address)
+Rule 3.  A path is a pure function of its arguments and the replies. (so replay is memory)
+No event loop is involved.  `await` marks the points where another CPU may act.
+
+`await path(...)` calls; `return path(...)`, without await, is the kernel's goto: the frame is replaced
+and its history forgotten.  Both mean the same to a reader and to the world; the goto merges more.
+
+`Atomic(call)` runs a whole path as one step: a look-up under RCU, or a section under a lock.  What the
+section does inside is still written with these operations, so it still reads like the kernel's function.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine, Generator
+from typing import Any, Final, Generic, ParamSpec, TypeAlias, TypeVar
+
+import attrs
+
+from natmodel.values import Conn, CtTuple, Manip
+
+P = ParamSpec("P")
+T = TypeVar("T")
+R_co = TypeVar("R_co", covariant=True)
+
+
+class Op(Generic[R_co]):
+    """One access to shared memory.  `reply = await op` is the only way a path touches the world."""
+
+    __slots__ = ()
+
+    def __await__(self) -> Generator[Op[Any], Any, R_co]:
+        reply: R_co = yield self
+        return reply
+
+
+Body: TypeAlias = Callable[..., Coroutine[Any, Any, Any]]
+
+
+@attrs.frozen(cache_hash=True)
+class Call(Op[R_co]):
+    """A path and its arguments, not yet run.  Await it to call it, return it to go to it."""
+
+    body: Body
+    args: tuple[Any, ...]
+
+    @property
+    def name(self) -> str:
+        return self.body.__name__
+
+    def __repr__(self) -> str:
+        return f"{self.name}({', '.join(map(str, self.args))})"
+
+
+def path(body: Callable[P, Coroutine[Any, Any, T | Call[T]]]) -> Callable[P, Call[T]]:
+    """Make a kernel function of an `async def`: calling it only says what is to be run."""
+
+    def call(*args: P.args, **kwargs: P.kwargs) -> Call[T]:
+        if kwargs:
+            raise TypeError(f"{body.__name__}: a path takes positional arguments only")
+        return Call(body, args)
+
+    call.__name__ = body.__name__
+    call.__qualname__ = body.__qualname__
+    call.__doc__ = body.__doc__
+    call.__wrapped__ = body  # type: ignore[attr-defined]  # for inspect.getsource and the lints
+    return call
+
+
+@attrs.frozen(cache_hash=True)
+class Atomic(Op[R_co]):
+    """Run `call` to its end while no other CPU acts.  One step, whatever it does inside."""
+
+    call: Call[R_co]
+
+
+def atomic(call: Call[T]) -> Atomic[T]:
+    """Atomic(call), with the type of the call's result."""
+    return Atomic(call)
+
+
+# ── the conntrack hash table (inside Atomic only) ───────────────────────────────────────────────
+
+
+@attrs.frozen(cache_hash=True)
+class Node:
+    """struct nf_conntrack_tuple_hash: one direction of one entry, as met on a chain."""
+
+    ct: Conn
+    direction: int
+
+    @property
+    def t(self) -> CtTuple:
+        """kernel: h->tuple"""
+        return self.ct.reply if self.direction else self.ct.orig
+
+
+@attrs.frozen(cache_hash=True)
+class Chain:
+    """A bucket's chain, head first, without the nodes that no kernel function could react to.
+
+    `nodes` holds those that carry the tuple looked for, and those whose entry has expired;
+    `passed[i]` counts the chain's nodes in front of nodes[i] and `length` counts all of them.
+    Where the scenario models no buckets, a chain has no other nodes.
+    """
+
+    nodes: tuple[Node, ...]
+    passed: tuple[int, ...]
+    length: int
+
+
+@attrs.frozen(cache_hash=True)
+class ReadChain(Op[Chain]):
+    """The chain where `t` is hashed with this zone id (0 where the release does not hash zones)."""
+
+    t: CtTuple
+    zone_id: int
+    # does the caller count nodes, against a chain limit?
+    counting: bool = False
+
+
+@attrs.frozen(cache_hash=True)
+class LockBuckets(Op[None]):
+    """nf_conntrack_double_lock: not runnable while another CPU holds one of ct's two keys."""
+
+    ct: Conn
+
+
+@attrs.frozen(cache_hash=True)
+class UnlockBuckets(Op[None]):
+    """nf_conntrack_double_unlock."""
+
+    ct: Conn
+
+
+@attrs.frozen(cache_hash=True)
+class HashInsert(Op[None]):
+    """Link one direction of ct at the head of its chain, and make the rest of ct what is given."""
+
+    ct: Conn
+    direction: int
+    zone_id: int
+
+
+@attrs.frozen(cache_hash=True)
+class HashDelete(Op[bool]):
+    """nf_ct_delete: set DYING and unlink.  False if it was DYING, or another CPU was first."""
+
+    ct: Conn
+
+
+# ── the by-source hash ──────────────────────────────────────────────────────────────────────────
+
+
+@attrs.frozen(cache_hash=True)
+class ReadBysource(Op[tuple[Conn, ...]]):
+    """The connections in the by-source chain of `t` with t's protocol and source, newest first."""
+
+    t: CtTuple
+    zone_id: int
+
+
+@attrs.frozen(cache_hash=True)
+class BysourceAdd(Op[None]):
+    """hlist_add_head_rcu(&ct->nat_bysource) under its bucket's lock.  From here others read ct."""
+
+    ct: Conn
+    zone_id: int
+
+
+@attrs.frozen(cache_hash=True)
+class BysourceDel(Op[None]):
+    """nf_nat_cleanup_conntrack: unlink a connection that is being freed."""
+
+    id: int
+
+
+# ── search hints shared by all flows of a protocol (<= 4.20) ────────────────────────────────────
+
+
+@attrs.frozen(cache_hash=True)
+class RoverLoad(Op[int]):
+    """Plain load of the protocol's static u16 (tcp_port_rover, ...)."""
+
+    protonum: int
+
+
+@attrs.frozen(cache_hash=True)
+class RoverStore(Op[None]):
+    """Plain store of the protocol's static u16."""
+
+    protonum: int
+    off: int
+
+
+@attrs.frozen(cache_hash=True)
+class IdLoad(Op[int]):
+    """Plain load of the static u16 `id` (ICMP, ICMPv6) or `key` (GRE)."""
+
+    protonum: int
+
+
+@attrs.frozen(cache_hash=True)
+class IdIncrement(Op[int]):
+    """`++id`, not locked: the new value."""
+
+    protonum: int
+
+
+# ── what no table decides ───────────────────────────────────────────────────────────────────────
+
+
+@attrs.frozen(cache_hash=True)
+class Window:
+    """The keys a walk may choose from: u16(first + off % size) in t's `manip` field, size a u32.
+
+    `attempts` is how many candidates one round looks at (u32).  A draw carries its window so that an
+    explorer can tell which draws lead apart; the kernel's generator knows nothing of it.
+    """
+
+    t: CtTuple
+    on_src: bool
+    first: int
+    size: int
+    attempts: int
+
+    def candidate(self, off: int) -> int:
+        return u16_add(self.first, off % self.size)
+
+    def tuple_at(self, key: int) -> CtTuple:
+        return self.t.with_sport(key) if self.on_src else self.t.with_dport(key)
+
+
+def u16_add(a: int, b: int) -> int:
+    return (a + b) & 0xFFFF
+
+
+@attrs.frozen(cache_hash=True)
+class RandomU16(Op[int]):
+    """A uniform u16: get_random_u16(), or prandom_u32() cut to 16 bits.  `fn` is the kernel's name."""
+
+    fn: str
+    window: Window
+
+
+@attrs.frozen(cache_hash=True)
+class SecurePort(Op[int]):
+    """secure_ipv4/6_port_ephemeral cut to 16 bits: a keyed hash of the rewritten tuple.
+
+    Equal arguments give equal replies for as long as the machine is up.
+    """
+
+    t: CtTuple
+    manip: Manip
+    window: Window
+
+
+@attrs.frozen(cache_hash=True)
+class RandomBelow(Op[int]):
+    """A uniform value in 0..below-1, drawn inside confirm for its chain limit.
+
+    The two chains that the limit is compared with are named, so that a world can tell which values
+    lead apart.
+    """
+
+    fn: str
+    below: int
+    minimum: int
+    ct: Conn
+    zone_ids: tuple[int, int]
+
+
+@attrs.frozen(cache_hash=True)
+class Count(Op[None]):
+    """NF_CT_STAT_INC: one more in a counter that `conntrack -S` shows.  No path reads it back."""
+
+    name: str
+
+
+@attrs.frozen(cache_hash=True)
+class Warn(Op[None]):
+    """WARN_ON: no effect but a line in the log."""
+
+    text: str
+
+
+DRAWS: Final = (RandomU16, SecurePort, RandomBelow)

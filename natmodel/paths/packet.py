@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""One packet's life: look up ORIGINAL, translate the destination, translate the source, confirm.
+
+Between the look-up and confirm the connection is private to its packet, except through the by-source
+hash, which it enters when its source has been chosen.
+"""
+
+from __future__ import annotations
+
+import attrs
+
+from natmodel.ops import BysourceAdd, BysourceDel, Call, path
+from natmodel.release import Confirmed, Fate, Packet, Release
+from natmodel.values import (
+    IP_CT_DIR_ORIGINAL,
+    IPPROTO_TCP,
+    IPS_CONFIRMED,
+    IPS_DST_NAT,
+    IPS_DST_NAT_DONE,
+    IPS_SRC_NAT,
+    IPS_SRC_NAT_DONE,
+    NF_ACCEPT,
+    NF_DROP,
+    NF_NAT_RANGE_MAP_IPS,
+    TCP_CONNTRACK_NONE,
+    TCP_CONNTRACK_SYN_SENT,
+    Conn,
+    Manip,
+    NatRange,
+    Zone,
+    nf_ct_invert_tuple,
+)
+
+
+def bysource_zone_id(zone: Zone) -> int:
+    """Only a zone for both directions is hashed.  kernel: hash_by_src (5.15 .. 7.3.4)"""
+    return zone.id if zone.dir == 3 else 0
+
+
+def bysource_no_zone(zone: Zone) -> int:
+    """kernel: hash_by_src (4.4 .. 5.14)"""
+    return 0
+
+
+@path
+async def packets(
+    k: Release, todo: tuple[Packet, ...], fates: tuple[Fate, ...]
+) -> tuple[Fate, ...] | Call[tuple[Fate, ...]]:
+    """What one CPU does: its packets, one after the other."""
+    if not todo:
+        return fates
+    fate = await nf_conntrack_in(k, todo[0])
+    return packets(k, todo[1:], (*fates, fate))
+
+
+@path
+async def nf_conntrack_in(k: Release, p: Packet) -> Fate | Call[Fate]:
+    """A packet whose tuple an entry owns belongs to it, and is translated as that entry says.
+
+    kernel: nf_conntrack_in, resolve_normal_ct (4.9 .. 7.3.4)
+    """
+    h = await k.find_get(k, p.t, p.zone, p.net)
+    if h is not None:
+        return Fate(p.id, NF_ACCEPT, "established", h.ct)
+    return k.new_connection(k, p)
+
+
+@path
+async def nat_and_confirm(k: Release, p: Packet) -> Fate | Call[Fate]:
+    """PRE_ROUTING's and POST_ROUTING's NAT hooks, then confirm."""
+    ct = init_conntrack(p)
+    ct = await nf_nat_setup_info(k, ct, p.dst or null_binding(ct, Manip.DST), Manip.DST)
+    ct = await nf_nat_setup_info(k, ct, p.src or null_binding(ct, Manip.SRC), Manip.SRC)
+    done = await k.confirm(k, ct, IP_CT_DIR_ORIGINAL)
+    return finish(k, p, done)
+
+
+@path
+async def finish(k: Release, p: Packet, done: Confirmed) -> Fate:
+    """A dropped packet takes its connection with it, and so does one that was merged.
+
+    kernel: kfree_skb or nf_ct_put -> nf_conntrack_destroy -> nf_nat_cleanup_conntrack
+    """
+    if done.verdict == NF_DROP or done.freed:
+        if done.ct.status & IPS_SRC_NAT_DONE:
+            await BysourceDel(done.ct.id)
+    ct = done.clash if done.freed else done.ct
+    return Fate(p.id, done.verdict, done.cause, ct if done.verdict == NF_ACCEPT else None)
+
+
+def init_conntrack(p: Packet) -> Conn:
+    """A new connection, private to its packet.  kernel: init_conntrack, tcp_new"""
+    tcp = p.t.protonum == IPPROTO_TCP
+    return Conn(
+        id=p.id,
+        orig=p.t,
+        reply=nf_ct_invert_tuple(p.t),
+        zone=p.zone,
+        net=p.net,
+        tcp_state=TCP_CONNTRACK_SYN_SENT if tcp else TCP_CONNTRACK_NONE,
+        td_end=p.td_end if tcp else 0,
+        has_master=p.has_master,
+    )
+
+
+def null_binding(ct: Conn, manip: Manip) -> NatRange:
+    """No rule: ask for the address it has, and let the port go if it must.
+
+    kernel: __nf_nat_alloc_null_binding (3.14 .. 7.3.4)
+    """
+    address = ct.reply.dst if manip is Manip.SRC else ct.reply.src
+    return NatRange(NF_NAT_RANGE_MAP_IPS, address, address)
+
+
+@path
+async def nf_nat_setup_info(k: Release, ct: Conn, r: NatRange, manip: Manip) -> Conn:
+    """Choose, write the choice into ct's REPLY tuple, and enter the by-source hash.
+
+    kernel: nf_nat_setup_info (4.12 .. 7.3.4)
+    """
+    if ct.status & IPS_CONFIRMED:
+        return ct
+    current = nf_ct_invert_tuple(ct.reply)
+    new = await k.get_unique_tuple(k, current, r, ct, manip)
+    status = ct.status
+    if new != current:
+        status |= IPS_SRC_NAT if manip is Manip.SRC else IPS_DST_NAT
+        ct = attrs.evolve(ct, reply=nf_ct_invert_tuple(new), status=status)
+    if manip is Manip.SRC:
+        await BysourceAdd(ct, k.bysource_zone_id(ct.zone))
+        status |= IPS_SRC_NAT_DONE
+    else:
+        status |= IPS_DST_NAT_DONE
+    return attrs.evolve(ct, status=status)

@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The sequential reader of paths: one path alone, from start to end, with given draws."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
+
+import attrs
+
+from natmodel import ops
+from natmodel.world import REPLIES, Draw, Returned, World, decided, drawn, flatten
+
+T = TypeVar("T")
+
+
+@attrs.frozen
+class Ran:
+    """What a path did: its result, the world it left, and the counters it raised, in order."""
+
+    result: Any
+    world: World
+    counted: tuple[str, ...]
+
+
+def run(call: ops.Call[Any], world: World, draws: Iterable[int] = ()) -> Ran:
+    """Run a path alone, taking random values from `draws` in order.
+
+    Raises ValueError if there are not enough of them.
+    """
+    values = iter(draws)
+
+    def draw(op: Draw) -> int:
+        value = next(values, None)
+        if value is None:
+            raise ValueError(f"no value left for {type(op).__name__}")
+        return value
+
+    return follow(call, world, draw)
+
+
+def reply_to(op: ops.Op[Any], world: World, draw: Callable[[Draw], int]) -> tuple[Any, World]:
+    """What the world answers to one operation, and the world after it."""
+    if isinstance(op, ops.DRAWS):
+        known = decided(world, op)
+        value = draw(op) if known is None else known
+        return value, drawn(world, op, value)
+    return REPLIES[type(op)](world, op)
+
+
+def follow(
+    call: ops.Call[Any],
+    world: World,
+    draw: Callable[[Draw], int],
+    listen: Callable[[ops.Op[Any] | Returned, Any], None] | None = None,
+    announce: frozenset[str] = frozenset(),
+) -> Ran:
+    """As run, with draws from a function; `listen` hears every operation with its reply.
+
+    It also hears the calls of paths named in `announce`, when they begin and when they return.
+    """
+    counted: list[str] = []
+    steps = flatten(call, announce)
+    reply: Any = None
+    while True:
+        try:
+            op = steps.send(reply)
+        except StopIteration as stop:
+            return Ran(stop.value, world, tuple(counted))
+        if isinstance(op, ops.Call | Returned):
+            reply = None
+        else:
+            if isinstance(op, ops.Count):
+                counted.append(op.name)
+            reply, world = reply_to(op, world, draw)
+        if listen is not None:
+            listen(op, reply)
