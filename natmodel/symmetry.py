@@ -1,0 +1,261 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""CPUs that differ in their packets' source addresses only can be exchanged.
+
+Exchanging two such CPUs, with the addresses and ids of their packets renamed everywhere, leads from
+reachable states to reachable states and from drops to drops.  So one state of each class is enough.
+It is refused where anything could tell the addresses apart; `exchangeable` says what that is.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from itertools import chain, permutations, product
+from math import factorial, prod
+from typing import Any, Final
+
+import attrs
+
+from natmodel import ops
+from natmodel.release import Confirmed, Fate, Packet
+from natmodel.system import State, System
+from natmodel.values import NF_NAT_RANGE_MAP_IPS, Conn, CtTuple, NatRange
+from natmodel.world import Background, Stamp, World
+
+
+def exchangeable(todo: Sequence[Sequence[Packet]], world: World) -> list[tuple[int, ...]]:
+    """Groups of CPUs, each of two or more, whose exchange nothing can tell.
+
+    Refused: CPUs with several packets; concrete hash keys; a rule with more than one address, since a
+    hash of the source chooses; a source address that anything but one packet names.
+    """
+    hashing = world.background.hashing
+    if hashing.bucket or hashing.bysource_bucket or hashing.secure_port:
+        return []
+    groups: dict[Packet, list[int]] = defaultdict(list)
+    for cpu, packets in enumerate(todo):
+        if len(packets) == 1 and _is_renamable(packets[0], todo, world):
+            groups[attrs.evolve(packets[0], id=0, t=packets[0].t.with_src(0))].append(cpu)
+    return [tuple(cpus) for cpus in groups.values() if len(cpus) > 1]
+
+
+def _is_renamable(packet: Packet, todo: Sequence[Sequence[Packet]], world: World) -> bool:
+    ranges = [r for r in (packet.src, packet.dst) if r is not None]
+    if any(r.flags & NF_NAT_RANGE_MAP_IPS and r.min_addr != r.max_addr for r in ranges):
+        return False
+    address = packet.t.src
+    named = [a for packets in todo for p in packets for a in (p.t.src, p.t.dst)]
+    named += [r.min_addr for packets in todo for p in packets for r in (p.src, p.dst) if r]
+    return named.count(address) == 1 and address not in _addresses(world.background)
+
+
+def _addresses(background: Background) -> set[int]:
+    cts = (e.template if isinstance(e, Stamp) else e.ct for e in background.entries)
+    return {a for ct in cts for t in (ct.orig, ct.reply) for a in (t.src, t.dst)}
+
+
+class Renaming:
+    """Source addresses and packet ids exchanged along a permutation of CPUs."""
+
+    def __init__(self, addresses: dict[int, int], ids: dict[int, int]) -> None:
+        self.addresses: Final = addresses
+        self.ids: Final = ids
+
+    def __call__(self, value: Any) -> Any:
+        """The value with every address and id in it renamed."""
+        rename = _RENAME.get(type(value))
+        if rename is not None:
+            return rename(self, value)
+        if isinstance(value, ops.Op) and attrs.has(type(value)):
+            return self.fields(value)
+        return value
+
+    def fields(self, value: Any) -> Any:
+        """An attrs value whose fields hold the names."""
+        return type(value)(*(self(getattr(value, a.name)) for a in attrs.fields(type(value))))
+
+    def id(self, number: int) -> int:
+        return self.ids.get(number, number)
+
+    def address(self, address: int) -> int:
+        return self.addresses.get(address, address)
+
+
+def _tuple(name: Renaming, t: CtTuple) -> CtTuple:
+    return CtTuple(
+        t.l3num, t.protonum, name.address(t.src), t.sport, name.address(t.dst), t.dport
+    )
+
+
+def _conn(name: Renaming, ct: Conn) -> Conn:
+    return attrs.evolve(ct, id=name.id(ct.id), orig=name(ct.orig), reply=name(ct.reply))
+
+
+def _packet(name: Renaming, p: Packet) -> Packet:
+    return attrs.evolve(
+        p, id=name.id(p.id), t=name(p.t), dst=name(p.dst), src=name(p.src)
+    )
+
+
+def _range(name: Renaming, r: NatRange) -> NatRange:
+    low, high = name.address(r.min_addr), name.address(r.max_addr)
+    return attrs.evolve(r, min_addr=low, max_addr=high)
+
+
+def _confirmed(name: Renaming, done: Confirmed) -> Confirmed:
+    return attrs.evolve(
+        done, ct=name(done.ct), skb_ct=name.id(done.skb_ct), clash=name(done.clash)
+    )
+
+
+def _fate(name: Renaming, fate: Fate) -> Fate:
+    return attrs.evolve(fate, packet=name.id(fate.packet), ct=name(fate.ct))
+
+
+def _bysource_del(name: Renaming, op: ops.BysourceDel) -> ops.BysourceDel:
+    return ops.BysourceDel(name.id(op.id))
+
+
+def _world(name: Renaming, w: World) -> World:
+    """What a world keeps sorted by name is sorted anew."""
+    return w.arranged(
+        linked=name(w.linked),
+        bysource=name(w.bysource),
+        secure=tuple(
+            ((l3num, name.address(src), name.address(dst), port), value)
+            for (l3num, src, dst, port), value in w.secure
+        ),
+        locked=name(w.locked),
+    )
+
+
+_RENAME: Final[dict[type, Callable[[Renaming, Any], Any]]] = {
+    tuple: lambda name, items: tuple(map(name, items)),
+    CtTuple: _tuple,
+    Conn: _conn,
+    Packet: _packet,
+    NatRange: _range,
+    Confirmed: _confirmed,
+    Fate: _fate,
+    ops.Node: Renaming.fields,
+    ops.Chain: Renaming.fields,
+    ops.Window: Renaming.fields,
+    ops.BysourceDel: _bysource_del,
+    World: _world,
+}
+
+
+class Symmetry:
+    """The canonical state of each class of a system's states."""
+
+    def __init__(self, system: System, todo: Sequence[Sequence[Packet]]) -> None:
+        self._system: Final = system
+        self._todo: Final = todo
+        self.groups: Final = exchangeable(todo, system.world(system.initial))
+        self._shapes: dict[Any, int] = {}
+        self._shape_of: list[dict[int, int]] = [{} for _ in range(system.cpus)]
+        self._blur = {
+            cpu: _blurred(cpu, group, todo) for group in self.groups for cpu in group
+        }
+        self._renamings: dict[tuple[int, ...], _Image] = {}
+
+    @property
+    def order(self) -> int:
+        """How many states one canonical state may stand for."""
+        return prod(factorial(len(group)) for group in self.groups)
+
+    def canonical(self, state: State) -> State:
+        """The least image of the state among those that put the threads of a group in order.
+
+        The order is that of what a thread looks like to somebody who knows its own names only.
+        """
+        if not self.groups:
+            return state
+        orders: list[list[int]] = [list(range(self._system.cpus))]
+        for group in self.groups:
+            orders = [
+                _placed(order, group, exchanged)
+                for exchanged in self._sorted(group, state)
+                for order in orders
+            ]
+        if len(orders) == 1:
+            return self.image(tuple(orders[0]), state)
+        return min(self.image(tuple(order), state) for order in orders)
+
+    def _sorted(self, group: tuple[int, ...], state: State) -> Iterator[tuple[int, ...]]:
+        """The group's CPUs sorted by the shape of their threads, equals in every order."""
+        shapes: dict[int, list[int]] = defaultdict(list)
+        for cpu in group:
+            shapes[self._shape(cpu, state[cpu])].append(cpu)
+        alike = (permutations(shapes[shape]) for shape in sorted(shapes))
+        return (tuple(chain(*orders)) for orders in product(*alike))
+
+    def _shape(self, cpu: int, t: int) -> int:
+        """A number that the images of a thread share."""
+        shape = self._shape_of[cpu].get(t)
+        if shape is None:
+            threads, blur = self._system.threads, self._blur[cpu]
+            looks = (blur(threads.stack[t]), blur(threads.result[t]))
+            shape = self._shapes.setdefault(looks, len(self._shapes))
+            self._shape_of[cpu][t] = shape
+        return shape
+
+    def image(self, order: tuple[int, ...], state: State) -> State:
+        """The state in which CPU i has done what CPU order[i] did, under its own names."""
+        images = self._renamings.get(order)
+        if images is None:
+            images = self._renamings[order] = _Image(_renaming(order, self._todo))
+        threads, worlds = images.threads, images.worlds
+        moved = []
+        for cpu in order:
+            t = state[cpu]
+            to = threads.get(t)
+            if to is None:
+                to = threads[t] = self._rename_thread(images.rename, t)
+            moved.append(to)
+        w = state[-1]
+        world = worlds.get(w)
+        if world is None:
+            world = worlds[w] = self._system.number(images.rename(self._system.worlds[w]))
+        moved.append(world)
+        return tuple(moved)
+
+    def _rename_thread(self, rename: Renaming, t: int) -> int:
+        threads = self._system.threads
+        return threads.place(rename(threads.stack[t]), rename(threads.result[t]))
+
+
+@attrs.frozen
+class _Image:
+    """A renaming, and where it leads threads and worlds."""
+
+    rename: Renaming
+    threads: dict[int, int] = attrs.Factory(dict)
+    worlds: dict[int, int] = attrs.Factory(dict)
+
+
+def _placed(order: list[int], group: tuple[int, ...], exchanged: tuple[int, ...]) -> list[int]:
+    placed = list(order)
+    for to, cpu in zip(group, exchanged, strict=True):
+        placed[to] = cpu
+    return placed
+
+
+def _blurred(cpu: int, group: tuple[int, ...], todo: Sequence[Sequence[Packet]]) -> Renaming:
+    """Own names become the group's first, every other name of the group its second."""
+    names = [todo[c][0] for c in group]
+    own = todo[cpu][0]
+    return Renaming(
+        {p.t.src: names[p is not own].t.src for p in names},
+        {p.id: names[p is not own].id for p in names},
+    )
+
+
+def _renaming(order: tuple[int, ...], todo: Sequence[Sequence[Packet]]) -> Renaming:
+    """What CPU order[i] calls its packet's, CPU i will call by its own names."""
+    addresses, ids = {}, {}
+    for to, cpu in enumerate(order):
+        if to != cpu:
+            addresses[todo[cpu][0].t.src] = todo[to][0].t.src
+            ids[todo[cpu][0].id] = todo[to][0].id
+    return Renaming(addresses, ids)

@@ -1,0 +1,236 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""CPUs and the memory they share, as one transition system: states, and the steps they can take.
+
+A state is a tuple of small integers, one thread for each CPU and the world last.  Explorer, replay and
+the Hypothesis machine all walk this system; none of them knows a path or an operation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from fractions import Fraction
+from functools import partial
+from typing import Any, Final, TypeAlias
+
+import attrs
+
+from natmodel import draws, ops
+from natmodel.draws import Context
+from natmodel.ops import Call, Op
+from natmodel.release import Confirmed, Packet
+from natmodel.threads import Stack, Threads
+from natmodel.values import NF_DROP, Conn, CtTuple
+from natmodel.world import Answer, Chooser, Draw, World, answers
+
+State: TypeAlias = tuple[int, ...]
+
+
+@attrs.frozen
+class Move:
+    """One CPU takes one step: what it did, how that came out, and the state it leads to."""
+
+    cpu: int
+    op: Op[Any]
+    answer: Answer
+    state: State
+
+    @property
+    def drops(self) -> bool:
+        """Does this step drop a packet?"""
+        return is_drop(self.answer.reply)
+
+
+def is_drop(reply: Any) -> bool:
+    return isinstance(reply, Confirmed) and reply.verdict == NF_DROP
+
+
+# A thread's step in a world: (the thread after, the world after, the answer, does it drop?).
+Edge: TypeAlias = tuple[int, int, Answer, bool]
+
+
+class System:
+    """The steps that CPUs running `calls` over `world` can take.
+
+    With lazy draws (the default) a draw branches into the classes that the state can tell apart; else
+    into every class that could matter anywhere.
+    """
+
+    def __init__(self, calls: Sequence[Call[Any]], world: World, *, lazy: bool = True) -> None:
+        self.threads: Final = Threads()
+        self.lazy: Final = lazy
+        self.worlds: Final[list[World]] = []
+        self._world_ids: dict[World, int] = {}
+        self._edges: dict[tuple[Any, ...], list[Edge]] = {}
+        self._hands: dict[int, _Hand] = {}
+        starts = tuple(self.threads.start(call) for call in calls)
+        self.initial: Final[State] = (*starts, self.number(world))
+
+    @property
+    def cpus(self) -> int:
+        return len(self.initial) - 1
+
+    def number(self, world: World) -> int:
+        """The world's number."""
+        number = self._world_ids.get(world)
+        if number is None:
+            number = self._world_ids[world] = len(self.worlds)
+            self.worlds.append(world)
+        return number
+
+    def world(self, state: State) -> World:
+        return self.worlds[state[-1]]
+
+    def pending(self, state: State, cpu: int) -> Op[Any] | None:
+        """What the CPU does next; None if it is done."""
+        return self.threads.pending[state[cpu]]
+
+    def results(self, state: State) -> tuple[Any, ...]:
+        """What each CPU's path returned; None where it has not ended."""
+        return tuple(self.threads.result[t] for t in state[:-1])
+
+    def is_final(self, state: State) -> bool:
+        """Has every CPU ended?"""
+        return all(self.threads.pending[t] is None for t in state[:-1])
+
+    def edges(self, state: State, cpu: int) -> list[Edge]:
+        """The ways in which this CPU can take its next step."""
+        t, w = state[cpu], state[-1]
+        found = self._edges.get((t, w))
+        if found is None:
+            op = self.threads.pending[t]
+            if op is None:
+                return []
+            if isinstance(op, ops.RandomU16 | ops.SecurePort):
+                return self._draw_edges(state, cpu, op)
+            found = self._edges[t, w] = self._compute(t, w, op, draws.eager)
+        return found
+
+    def _draw_edges(self, state: State, cpu: int, op: Draw) -> list[Edge]:
+        """A draw's classes depend on what the other CPUs hold, too."""
+        context = self.context(state, cpu) if self.lazy else None
+        key = (state[cpu], state[-1], context)
+        found = self._edges.get(key)
+        if found is None:
+            choose = draws.eager if context is None else partial(draws.lazy, context=context)
+            found = self._edges[key] = self._compute(state[cpu], state[-1], op, choose)
+        return found
+
+    def _compute(self, t: int, w: int, op: Op[Any], choose: Chooser) -> list[Edge]:
+        return [
+            (
+                self.threads.after(t, answer.reply),
+                self.number(answer.world),
+                answer,
+                is_drop(answer.reply),
+            )
+            for answer in answers(self.worlds[w], op, choose)
+        ]
+
+    def moves(self, state: State) -> Iterator[Move]:
+        """Every step that some CPU can take."""
+        for cpu in range(self.cpus):
+            for t, w, answer, _ in self.edges(state, cpu):
+                op = self.threads.pending[state[cpu]]
+                assert op is not None
+                yield Move(cpu, op, answer, _moved(state, cpu, t, w))
+
+    def take(self, state: State, cpu: int, values: Sequence[int]) -> Move | None:
+        """The CPU's next step with these values drawn; None if it is done or blocked.
+
+        Raises WrongDraws if the step draws more or fewer values, or one that is out of range.
+        """
+        op = self.pending(state, cpu)
+        if op is None:
+            return None
+        left = list(values)
+
+        def choose(world: World, draw: Draw) -> list[tuple[int, Fraction]]:
+            return [(_next_value(draw, left), Fraction(1))]
+
+        for answer in answers(self.world(state), op, choose):
+            if left:
+                raise WrongDraws(f"{len(left)} more drawn than the step draws")
+            t = self.threads.after(state[cpu], answer.reply)
+            return Move(cpu, op, answer, _moved(state, cpu, t, self.number(answer.world)))
+        return None
+
+    # ── what CPUs hold ──────────────────────────────────────────────────────────────────────────
+
+    def context(self, state: State, cpu: int) -> Context:
+        """What CPUs hold, for a draw by this one."""
+        hands = [self.hand(t) for t in state[:-1]]
+        return Context(
+            frozenset().union(*(hand.keys for hand in hands)),
+            frozenset().union(*(hand.offsets for hand in hands)),
+            frozenset().union(*(hand.addresses for hand in hands)),
+            sum(hand.packets for hand in hands) - 1,
+        )
+
+    def hand(self, t: int) -> _Hand:
+        """What a thread's frames name."""
+        hand = self._hands.get(t)
+        if hand is None:
+            hand = self._hands[t] = _Hand.of(self.threads.stack[t], self.threads.pending[t])
+        return hand
+
+
+class WrongDraws(Exception):
+    """The values do not fit the step."""
+
+
+def _next_value(draw: Draw, left: list[int]) -> int:
+    below = draw.below if isinstance(draw, ops.RandomBelow) else 65536
+    if not left:
+        raise WrongDraws(f"the step draws a value below {below}, and none is given")
+    value = left.pop(0)
+    if not 0 <= value < below:
+        raise WrongDraws(f"the step draws a value below {below}, not {value}")
+    return value
+
+
+def _moved(state: State, cpu: int, t: int, w: int) -> State:
+    return (*state[:cpu], t, *state[cpu + 1 : -1], w)
+
+
+@attrs.frozen
+class _Hand:
+    """Keys, offsets and addresses that a thread's frames name, and how many packets it has to go."""
+
+    keys: frozenset[int]
+    offsets: frozenset[int]
+    addresses: frozenset[int]
+    packets: int
+
+    @classmethod
+    def of(cls, stack: Stack, pending: Op[Any] | None) -> _Hand:
+        keys: set[int] = set()
+        offsets: set[int] = set()
+        addresses: set[int] = set()
+        packets: set[int] = set()
+        for t in _tuples((stack, pending), packets):
+            keys |= {t.sport, t.dport}
+            addresses |= {t.src, t.dst}
+        for _, args, log in stack:
+            # Beside a window, any small number may be an offset into it; a reply may be one, too.
+            if any(isinstance(arg, ops.Window) for arg in args):
+                offsets |= {arg for arg in args if type(arg) is int}
+            offsets |= {reply for reply in log if type(reply) is int}
+        return cls(frozenset(keys), frozenset(offsets), frozenset(addresses), len(packets))
+
+
+def _tuples(value: Any, packets: set[int]) -> Iterator[CtTuple]:
+    """Every tuple inside a value; the ids of connections and packets met go into `packets`."""
+    if isinstance(value, CtTuple):
+        yield value
+    elif isinstance(value, tuple | list):
+        for item in value:
+            yield from _tuples(item, packets)
+    elif isinstance(value, Packet):
+        packets.add(value.id)
+        yield value.t
+    elif isinstance(value, Conn):
+        yield value.orig
+        yield value.reply
+    elif attrs.has(type(value)) and not hasattr(value, "new_connection"):
+        for field in attrs.fields(type(value)):
+            yield from _tuples(getattr(value, field.name), packets)
