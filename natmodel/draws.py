@@ -250,7 +250,7 @@ class _Starts:
         """The surroundings of a key's starts: surrounding -> [how many, the least]."""
         middle = residue + (U16 // 2 // self.size) * self.size
         inner = self._around(middle)
-        ahead, behind = map(len, inner)
+        ahead, behind = len(inner[0]), len(inner[1]) + 1  # one more was looked at, and ended it
         arounds: dict[Around, list[int]] = {}
         starts = range(residue, U16, self.size)
         # Only near the wrap do starts of one key differ.
@@ -271,9 +271,10 @@ class _Starts:
         for residue in sorted(told):
             arounds = self._arounds(residue)
             whole = frozenset((around, n) for around, (n, _) in arounds.items())
-            for around, (n, off) in arounds.items():
-                count[around, whole] += n
-                least[around, whole] = min(off, least.get((around, whole), off))
+            for (ahead, _), (n, off) in arounds.items():
+                # The key's surroundings tell who else may come to it; ours is only the way ahead.
+                count[ahead, whole] += n
+                least[ahead, whole] = min(off, least.get((ahead, whole), off))
         for kind in (True, False):  # the keys with one start more, and the others
             keys = range(self.rest) if kind else range(self.rest, min(self.size, U16))
             far = len(keys) - sum(residue in keys for residue in told)

@@ -100,18 +100,24 @@ class System:
             op = self.threads.pending[t]
             if op is None:
                 return []
-            if isinstance(op, ops.RandomU16 | ops.SecurePort):
-                return self._draw_edges(state, cpu, op)
-            found = self._edges[t, w] = self._compute(t, w, op, draws.eager)
+            try:
+                found = self._edges[t, w] = self._compute(t, w, op, self._without_context)
+            except _NeedsContext:
+                return self._edges_in_context(state, cpu, op)
         return found
 
-    def _draw_edges(self, state: State, cpu: int, op: Draw) -> list[Edge]:
+    def _without_context(self, world: World, draw: Draw) -> draws.Classes:
+        if self.lazy and not isinstance(draw, ops.RandomBelow):
+            raise _NeedsContext
+        return draws.eager(world, draw)
+
+    def _edges_in_context(self, state: State, cpu: int, op: Op[Any]) -> list[Edge]:
         """A draw's classes depend on what the other CPUs hold, too."""
-        context = self.context(state, cpu) if self.lazy else None
+        context = self.context(state, cpu)
         key = (state[cpu], state[-1], context)
         found = self._edges.get(key)
         if found is None:
-            choose = draws.eager if context is None else partial(draws.lazy, context=context)
+            choose = partial(draws.lazy, context=context)
             found = self._edges[key] = self._compute(state[cpu], state[-1], op, choose)
         return found
 
@@ -172,6 +178,10 @@ class System:
         if hand is None:
             hand = self._hands[t] = _Hand.of(self.threads.stack[t], self.threads.pending[t])
         return hand
+
+
+class _NeedsContext(Exception):
+    """A step draws a value whose classes the thread and the world alone do not tell."""
 
 
 class WrongDraws(Exception):

@@ -12,13 +12,10 @@ from collections.abc import Hashable
 from typing import Any, TypeAlias
 
 from natmodel.ops import Body, Call, Op
+from natmodel.purity import ImpurePath, inspect, refuse_sets
 
 Frame: TypeAlias = tuple[Body, tuple[Any, ...], tuple[Any, ...]]
 Stack: TypeAlias = tuple[Frame, ...]
-
-
-class ImpurePath(Exception):
-    """A path gave two answers to one log: it depends on more than its arguments and replies."""
 
 
 class Threads:
@@ -32,6 +29,7 @@ class Threads:
         self._ids: dict[Hashable, int] = {}
         self._after: dict[tuple[int, Any], int] = {}
         self._stands: dict[Frame, tuple[bool, Any]] = {}
+        self._inspected: set[Body] = set()
         self.stack: list[Stack] = []
         self.pending: list[Op[Any] | None] = []
         self.result: list[Any] = []
@@ -72,11 +70,20 @@ class Threads:
         """(False, what it awaits) or (True, what it returns)."""
         stands = self._stands.get(frame)
         if stands is None:
+            self._inspect(frame)
             stands = self._replay(frame)
-            if self._replay(frame) != stands:
-                raise ImpurePath(_complaint(frame, stands[1], self._replay(frame)[1]))
+            again = self._replay(frame)
+            if again != stands:
+                raise ImpurePath(_complaint(frame, stands[1], again[1]))
             self._stands[frame] = stands
         return stands
+
+    def _inspect(self, frame: Frame) -> None:
+        body, args, _ = frame
+        if body not in self._inspected:
+            inspect(body)
+            self._inspected.add(body)
+        refuse_sets(f"{body.__module__}.{body.__qualname__}", args)
 
     def _replay(self, frame: Frame) -> tuple[bool, Any]:
         body, args, log = frame

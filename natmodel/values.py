@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ipaddress
 from enum import Enum
+from types import MappingProxyType
 from typing import Final
 
 import attrs
@@ -25,16 +26,18 @@ IPPROTO_ICMPV6: Final = 58
 IPPROTO_SCTP: Final = 132
 IPPROTO_UDPLITE: Final = 136
 
-PROTO_NAMES: Final = {
-    IPPROTO_ICMP: "icmp",
-    IPPROTO_TCP: "tcp",
-    IPPROTO_UDP: "udp",
-    IPPROTO_DCCP: "dccp",
-    IPPROTO_GRE: "gre",
-    IPPROTO_ICMPV6: "icmpv6",
-    IPPROTO_SCTP: "sctp",
-    IPPROTO_UDPLITE: "udplite",
-}
+PROTO_NAMES: Final = MappingProxyType(
+    {
+        IPPROTO_ICMP: "icmp",
+        IPPROTO_TCP: "tcp",
+        IPPROTO_UDP: "udp",
+        IPPROTO_DCCP: "dccp",
+        IPPROTO_GRE: "gre",
+        IPPROTO_ICMPV6: "icmpv6",
+        IPPROTO_SCTP: "sctp",
+        IPPROTO_UDPLITE: "udplite",
+    }
+)
 
 # enum ip_conntrack_dir
 IP_CT_DIR_ORIGINAL: Final = 0
@@ -188,8 +191,10 @@ class CtTuple:
 
 
 # icmp_invert_tuple / icmpv6_invert_tuple: the type an answer to this type has.
-ICMP_INVMAP: Final = {8: 0, 0: 8, 13: 14, 14: 13, 15: 16, 16: 15, 17: 18, 18: 17}
-ICMPV6_INVMAP: Final = {128: 129, 129: 128, 139: 140, 140: 139}
+ICMP_INVMAP: Final = MappingProxyType(
+    {8: 0, 0: 8, 13: 14, 14: 13, 15: 16, 16: 15, 17: 18, 18: 17}
+)
+ICMPV6_INVMAP: Final = MappingProxyType({128: 129, 129: 128, 139: 140, 140: 139})
 
 
 def nf_ct_invert_tuple(t: CtTuple) -> CtTuple:

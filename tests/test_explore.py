@@ -1,0 +1,257 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The explorer against its slow self: pinned counts, merged and unmerged, lazy and eager, witnesses."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from natmodel.explore import Explored, Explorer, Limits
+from natmodel.release import Packet
+from natmodel.scenario import Scenario
+from natmodel.symmetry import exchangeable
+from natmodel.system import System
+from natmodel.verdict import Quantifier, check, replay
+from tests.exploring import drop_odds, drops, explore, fates, scenario
+
+KERNELS = ("4.19.66", "6.12.117")
+SMALL = "snat to 203.0.113.1:4000-4007 random-fully"
+
+
+# ── pinned counts ───────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("kernel", "nat", "packets", "merged", "unmerged"),
+    [
+        ("4.19.66", "masquerade", 2, 42, 78),
+        ("6.12.117", "masquerade", 2, 51, 96),
+        ("4.19.66", SMALL, 2, 287, 560),
+        ("6.12.117", SMALL, 2, 193, 372),
+        ("6.12.117", SMALL, 3, 5706, 32213),
+    ],
+)
+def test_state_counts(kernel: str, nat: str, packets: int, merged: int, unmerged: int) -> None:
+    ports = (32769,) * packets
+    occupied = ("4000",) if nat == SMALL else ()
+    s = scenario(kernel, nat, ports=ports, occupied=occupied)
+    one, all_ = explore(s), explore(s, merge=False)
+    assert (one.states, all_.states) == (merged, unmerged)
+    assert fates(one) == fates(all_)
+    assert one.witness == all_.witness
+
+
+def test_the_seven_thousand_states_of_the_spike() -> None:
+    """3 cpus, 8 ports, 1 occupied, every draw told apart: the count that a second program found."""
+    s = scenario("6.12.117", SMALL, ports=(32769,) * 3, occupied=("4000",))
+    assert explore(s, lazy=False).states == 7088
+
+
+# ── merging ─────────────────────────────────────────────────────────────────────────────────────
+
+
+def groups(s: Scenario) -> list[tuple[int, ...]]:
+    return exchangeable([call.args[1] for call in s.threads()], s.world())
+
+
+def test_packets_of_different_sources_are_exchangeable() -> None:
+    assert groups(scenario("6.12.117", ports=(1025, 1026, 1025, 1026))) == [(0, 2), (1, 3)]
+
+
+@pytest.mark.parametrize(
+    ("why", "more"),
+    [
+        ("a hash of the source chooses the address", {"nat": "snat to 203.0.113.1-203.0.113.9"}),
+        ("the range holds a source", {"nat": "snat to 172.16.1.8"}),
+        (
+            "an entry of one source is in the by-source hash or may be",
+            {"occupied": ("tcp 172.16.1.8:32769 > 198.51.100.9:80 as 203.0.113.1:1024",)},
+        ),
+        ("one source has two packets", {"packet": ["udp 10.0.0.1:1 > 1.1.1.1:53"] * 2}),
+        ("two packets on one cpu", {"cpus": 1}),
+    ],
+)
+def test_merging_is_refused_where_the_address_shows(why: str, more: dict[str, Any]) -> None:
+    s = scenario("6.12.117", **more)
+    assert not groups(s), why
+
+
+@given(
+    kernel=st.sampled_from(KERNELS),
+    nat=st.sampled_from(
+        ["masquerade", "masquerade random", "masquerade to :4000-4002 random-fully",
+         "snat to 203.0.113.1:4000-4001", "snat to 203.0.113.1:4000 random", "dnat to 10.9.9.9:1-2"]
+    ),
+    protocol=st.sampled_from(["tcp", "udp"]),
+    ports=st.lists(st.sampled_from([4000, 4001, 32769]), min_size=2, max_size=3),
+    occupied=st.sets(st.sampled_from([4000, 4001, 4002, 32769]), max_size=2),
+)  # fmt: skip
+def test_merged_and_unmerged_agree(
+    kernel: str, nat: str, protocol: str, ports: list[int], occupied: set[int]
+) -> None:
+    packets = [
+        f"{protocol} 172.16.1.{8 + n}:{port} > 198.51.100.7:80" for n, port in enumerate(ports)
+    ]
+    if "dnat" in nat:
+        occupied = set()
+    s = scenario(kernel, nat, packet=packets, occupied=tuple(map(str, sorted(occupied))))
+    one, all_ = explore(s), explore(s, merge=False)
+    assert fates(one) == fates(all_)
+    assert one.witness == all_.witness
+    assert one.states <= all_.states
+
+
+# ── draws ───────────────────────────────────────────────────────────────────────────────────────
+
+
+def compare_draws(s: Scenario) -> None:
+    """Lazy and eager draws: the same fates, the same length of witness, the same exact odds."""
+    searches = [Explorer(s.threads(), s.world(), lazy=lazy) for lazy in (True, False)]
+    lazy, eager = (search.run() for search in searches)
+    assert fates(lazy) == fates(eager)
+    assert lazy.states <= eager.states
+    assert length(lazy) == length(eager)
+    assert drop_odds(searches[0].system) == drop_odds(searches[1].system)
+
+
+def length(explored: Explored) -> int | None:
+    return None if explored.witness is None else len(explored.witness)
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+@pytest.mark.parametrize("size", range(1, 17))
+def test_lazy_draws_equal_eager_draws(kernel: str, size: int) -> None:
+    """Every range up to 16 ports, 0 to 3 of them occupied: none, a middle, both ends, all three."""
+    for occupied in ([], [size // 2], [0, size - 1], [0, size // 2, size - 1]):
+        ports = tuple(str(4000 + n) for n in sorted(set(occupied)))
+        compare_draws(
+            scenario(kernel, f"masquerade to :4000-{3999 + size} random-fully", occupied=ports)
+        )
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+@pytest.mark.parametrize(
+    ("nat", "occupied"),
+    [
+        ("masquerade to :4000-4039 random-fully", "4003-4009,4020"),
+        pytest.param(
+            "masquerade to :4000-4099 random", "4000-4049", marks=pytest.mark.exhaustive
+        ),
+        ("masquerade to :4000-4039 random", "4003"),
+    ],
+)
+def test_lazy_draws_equal_eager_draws_on_wider_ranges(
+    kernel: str, nat: str, occupied: str
+) -> None:
+    compare_draws(scenario(kernel, nat, occupied=(occupied,)))
+
+
+@pytest.mark.parametrize(
+    ("size", "occupied"),
+    [
+        (8, ("4000",)),
+        pytest.param(7, (), marks=pytest.mark.exhaustive),
+        pytest.param(12, ("4005",), marks=pytest.mark.exhaustive),
+    ],
+)
+def test_lazy_draws_equal_eager_draws_for_three(size: int, occupied: tuple[str, ...]) -> None:
+    nat = f"masquerade to :4000-{3999 + size} random-fully"
+    compare_draws(scenario("6.12.117", nat, ports=(1, 1, 1), occupied=occupied))
+
+
+# ── witnesses ───────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+@pytest.mark.parametrize("mode", ["", " random", " random-fully"])
+def test_the_default_range_is_decided_in_every_mode(kernel: str, mode: str) -> None:
+    verdict = check(scenario(kernel, f"masquerade{mode}"))
+    assert verdict.quantifier is Quantifier.SOMETIMES
+    assert verdict.witness is not None
+    assert len(replay(verdict.scenario, verdict.witness).drops) == 1
+
+
+@pytest.mark.parametrize(
+    ("kernel", "steps", "text"),
+    [("4.19.66", 13, "00000 1111111 0"), ("6.12.117", 12, "00000 111111 0")],
+)
+def test_the_shortest_witness_of_the_seed(kernel: str, steps: int, text: str) -> None:
+    """On 4.19.66 the winner links its two keys in two steps."""
+    witness = check(scenario(kernel)).witness
+    assert witness is not None
+    assert (len(witness), witness.switches, str(witness)) == (steps, 2, text)
+
+
+def every_witness(system: System, steps: int) -> list[Any]:
+    """All concrete schedules of this length whose last step is the first to drop."""
+    found, ways = [], [((), system.initial)]
+    for _ in range(steps):
+        ways = [
+            ((*way, (move.cpu, move.answer.draws)), move.state)
+            for way, state in ways
+            for move in system.moves(state)
+            if not move.drops or len(way) == steps - 1
+            for _ in [found.append((*way, (move.cpu, move.answer.draws))) if move.drops else None]
+        ]
+    return found
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_the_witness_is_the_least_of_all(kernel: str) -> None:
+    """Fewest steps, then fewest switches, then least text, by looking at every schedule there is."""
+    s = scenario(kernel, "snat to 203.0.113.1:4000-4000")
+    witness = check(s).witness
+    assert witness is not None
+    ways = every_witness(System(s.threads(), s.world()), len(witness))
+    assert not every_witness(System(s.threads(), s.world()), len(witness) - 1)
+
+    def rank(way: Any) -> tuple[int, Any]:
+        cpus = [cpu for cpu, _ in way]
+        return sum(a != b for a, b in zip(cpus, cpus[1:], strict=False)), way
+
+    assert tuple((step.cpu, step.draws) for step in witness.steps) == min(ways, key=rank)
+
+
+# ── limits ──────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_limit_reached_is_unknown() -> None:
+    verdict = check(scenario("6.12.117", ports=(1025, 1026)), Limits(states=10))
+    assert verdict.quantifier is Quantifier.UNKNOWN
+    assert verdict.exit_code == 3
+    assert not verdict.explored.complete
+
+
+def test_never_needs_every_state() -> None:
+    verdict = check(scenario("6.12.117", ports=(1025, 1026)))
+    assert verdict.quantifier is Quantifier.NEVER
+    assert verdict.exit_code == 0
+
+
+def test_always_needs_an_exhaustive_search() -> None:
+    s = scenario("6.12.117", "snat to 203.0.113.1:4000", ports=(1, 2))
+    assert check(s).quantifier is Quantifier.SOMETIMES
+    assert check(s, exhaustive=True).quantifier is Quantifier.ALWAYS
+
+
+def test_one_cpu_runs_its_packets_one_after_the_other() -> None:
+    assert check(scenario("6.12.117", cpus=1)).quantifier is Quantifier.NEVER
+
+
+def test_a_search_over_paths_that_are_not_packets() -> None:
+    s = scenario("6.12.117")
+    packet = s.threads()[0].args[1][0]
+    assert isinstance(packet, Packet)
+    from natmodel.paths.packet import nf_conntrack_in
+
+    explored = Explorer([nf_conntrack_in(s.release, packet)], s.world()).run()
+    assert explored.complete
+    assert explored.final == 1
+
+
+def test_max_drops_is_one_less_than_the_packets() -> None:
+    explored = explore(scenario("4.19.66", "masquerade random", ports=(5, 5, 5)))
+    assert max(map(drops, explored.outcomes)) == 2
