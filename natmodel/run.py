@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import attrs
 
@@ -12,6 +12,8 @@ from natmodel import ops
 from natmodel.world import REPLIES, Draw, Returned, World, decided, drawn, flatten
 
 T = TypeVar("T")
+
+_ANNOUNCED: Final = (ops.Call, Returned)
 
 
 @attrs.frozen
@@ -41,11 +43,13 @@ def run(call: ops.Call[Any], world: World, draws: Iterable[int] = ()) -> Ran:
 
 def reply_to(op: ops.Op[Any], world: World, draw: Callable[[Draw], int]) -> tuple[Any, World]:
     """What the world answers to one operation, and the world after it."""
-    if isinstance(op, ops.DRAWS):
-        known = decided(world, op)
-        value = draw(op) if known is None else known
-        return value, drawn(world, op, value)
-    return REPLIES[type(op)](world, op)
+    answer = REPLIES.get(type(op))
+    if answer is not None:
+        return answer(world, op)
+    assert isinstance(op, ops.DRAWS)
+    known = decided(world, op)
+    value = draw(op) if known is None else known
+    return value, drawn(world, op, value)
 
 
 def follow(
@@ -67,7 +71,7 @@ def follow(
             op = steps.send(reply)
         except StopIteration as stop:
             return Ran(stop.value, world, tuple(counted))
-        if isinstance(op, ops.Call | Returned):
+        if isinstance(op, _ANNOUNCED):
             reply = None
         else:
             if isinstance(op, ops.Count):

@@ -94,45 +94,59 @@ class Stamp:
 
     def _excluded_below(self, value: int) -> int:
         """How many values in first..value-1 are excluded (the ranges do not overlap)."""
-        return sum(
-            max(0, min(value - 1, b, self.last) - max(a, self.first) + 1) for a, b in self.excluded
-        )
+        below = 0
+        for a, b in self.excluded:
+            below += max(0, min(value - 1, b, self.last) - max(a, self.first) + 1)
+        return below
 
     def __contains__(self, value: int) -> bool:
-        return self.first <= value <= self.last and not any(a <= value <= b for a, b in self.excluded)
+        if not self.first <= value <= self.last:
+            return False
+        return all(not a <= value <= b for a, b in self.excluded) if self.excluded else True
 
     def values(self) -> Iterator[int]:
         return (v for v in range(self.first, self.last + 1) if v in self)
 
     def conn(self, value: int) -> Conn:
         """The entry for one value."""
-        k = value - self.first - self._excluded_below(value)
-        ct = self.template
-        reply = ct.reply.with_dport(value)
+        reply = self.template.reply
         if self.field == "reply.sport":
-            reply = ct.reply.with_sport(value)
-        orig = ct.orig
+            return self._conn(value, reply.with_sport(value))
+        return self._conn(value, reply.with_dport(value))
+
+    def _conn(self, value: int, reply: CtTuple) -> Conn:
+        k = value - self.first - self._excluded_below(value)
+        orig = self.template.orig
         if self.sport_step:
             orig = orig.with_sport(u16(orig.sport + k))
         if self.dport_step:
             orig = orig.with_dport(u16(k + 1))
-        return Conn(ct.id + k, orig, reply, *self._alike)
+        return Conn(self.template.id + k, orig, reply, *self._alike)
 
     @cached_property
     def _alike(self) -> tuple[Any, ...]:
         """What all the entries have in common: a Conn's fields after its id and tuples."""
         return tuple(getattr(self.template, field.name) for field in attrs.fields(Conn)[3:])
 
-    def nodes_of(self, t: CtTuple) -> Iterator[Node]:
+    def nodes_of(self, t: CtTuple) -> list[Node]:
         """The nodes that carry `t`, newest first."""
-        reply = self.template.reply
-        if IP_CT_DIR_REPLY in self.hashed and _same_ends(t, reply):
-            value = t.dport if self.field == "reply.dport" else t.sport
-            if value in self and (ct := self.conn(value)).reply == t:
-                yield Node(ct, IP_CT_DIR_REPLY)
+        nodes = []
+        if IP_CT_DIR_REPLY in self.hashed and _same_ends(t, self.template.reply):
+            value = self._value_of(t)
+            if value is not None:
+                nodes.append(Node(self._conn(value, t), IP_CT_DIR_REPLY))
         if IP_CT_DIR_ORIGINAL in self.hashed and _same_ends(t, self.template.orig):
-            for ct in self._originals(t):
-                yield Node(ct, IP_CT_DIR_ORIGINAL)
+            nodes.extend(Node(ct, IP_CT_DIR_ORIGINAL) for ct in self._originals(t))
+        return nodes
+
+    def _value_of(self, t: CtTuple) -> int | None:
+        """The value for which `t` is an entry's REPLY tuple; its ends are the template's."""
+        reply = self.template.reply
+        if self.field == "reply.dport":
+            value, fixed, other = t.dport, t.sport, reply.sport
+        else:
+            value, fixed, other = t.sport, t.dport, reply.dport
+        return value if fixed == other and value in self else None
 
     def with_source(self, t: CtTuple) -> Iterator[Conn]:
         """The entries with t's protocol and source in their ORIGINAL tuple, newest first."""
@@ -166,7 +180,8 @@ class Stamp:
 
 
 def _same_ends(a: CtTuple, b: CtTuple) -> bool:
-    return a.src == b.src and a.dst == b.dst and a.protonum == b.protonum
+    """Are the two tuples equal but for their keys?"""
+    return a.src == b.src and a.dst == b.dst and a.protonum == b.protonum and a.l3num == b.l3num
 
 
 class Background:
@@ -197,17 +212,24 @@ class Background:
     @cached_property
     def size(self) -> int:
         """How many nodes are linked."""
-        return sum(
-            len(e.hashed) * (len(e) if isinstance(e, Stamp) else 1) for e in self.entries
-        )
+        return sum(len(e.hashed) * (len(e) if isinstance(e, Stamp) else 1) for e in self.entries)
 
     def nodes_of(self, t: CtTuple) -> list[tuple[int, Node]]:
         """(insertion number, node) of the nodes that carry `t`, newest first."""
         found = self._keyed.get(t)
         nodes = found[::-1] if found else []
         if self._stamps:
-            nodes.extend((n, node) for n, s in self._stamps for node in s.nodes_of(t))
-            nodes.sort(key=lambda at: (at[0], at[1].ct.id, at[1].direction), reverse=True)
+            for n, stamp in self._stamps:
+                for node in stamp.nodes_of(t):
+                    nodes.append((n, node))
+            if len(nodes) > 1:
+                nodes.sort(key=lambda at: (at[0], at[1].ct.id, at[1].direction), reverse=True)
+        return nodes
+
+    def met_on(self, t: CtTuple) -> list[tuple[int, Node]]:
+        """As nodes_of, with all the nodes whose entry has expired, whatever they carry."""
+        nodes = [at for at in self.nodes_of(t) if at[1].ct.timeout > 0] + self.expired
+        nodes.sort(key=lambda at: (at[0], at[1].ct.id, at[1].direction), reverse=True)
         return nodes
 
     def bysource(self, t: CtTuple) -> list[Conn]:
@@ -354,20 +376,12 @@ class Blocked(Exception):
 def read_chain(w: World, op: ops.ReadChain) -> tuple[Chain, World]:
     if op.counting and w.background.hashing.bucket is not None:
         return _counted_chain(w, op), w
-    hashing, t = w.background.hashing, op.t
-    nodes = [
-        node
-        for node in reversed(w.linked)
-        if _same_chain(hashing, node, op) and (node.t == t or node.ct.timeout <= 0)
-    ]
-    background = w.background.nodes_of(t)
-    if w.background.expired:
-        background = sorted(
-            [at for at in background if at[1].ct.timeout > 0] + w.background.expired,
-            key=lambda at: (at[0], at[1].ct.id, at[1].direction),
-            reverse=True,
-        )
-    for _, node in background:
+    hashing, background = w.background.hashing, w.background
+    nodes = []
+    for node in reversed(w.linked):
+        if (node.t == op.t or node.ct.timeout <= 0) and _same_chain(hashing, node, op):
+            nodes.append(node)
+    for _, node in background.met_on(op.t) if background.expired else background.nodes_of(op.t):
         now = w.current(node)
         if now is not None and _same_chain(hashing, now, op):
             nodes.append(now)
@@ -377,10 +391,11 @@ def read_chain(w: World, op: ops.ReadChain) -> tuple[Chain, World]:
 def _same_chain(hashing: Hashing, node: Node, op: ops.ReadChain) -> bool:
     """Is the node in the bucket that op walks?"""
     zone_id = hashing.zone_id(node.ct.zone, node.direction)
-    if node.t == op.t:
-        return hashing.same_bucket(op.t, zone_id, op.zone_id)
+    t = node.t
+    if t == op.t:
+        return hashing.same_bucket(t, zone_id, op.zone_id)
     bucket = hashing.bucket
-    return bucket is not None and bucket(node.t, zone_id) == bucket(op.t, op.zone_id)
+    return bucket is not None and bucket(t, zone_id) == bucket(op.t, op.zone_id)
 
 
 def _counted_chain(w: World, op: ops.ReadChain) -> Chain:
@@ -616,30 +631,31 @@ def flatten(
     entered and, as Returned, after; both want None for an answer.
     """
     stack: list[tuple[ops.Call[Any], Coroutine[Any, Any, Any]]] = []
-    entering: ops.Call[Any] | None = call
-    reply: Any = None
+    entering: ops.Call[Any] = call
     while True:
-        if entering is not None:
-            if entering.body.__name__ in announce:
-                yield entering
-            stack.append((entering, entering.body(*entering.args)))
-            entering, reply = None, None
-        try:
-            op = stack[-1][1].send(reply)
-        except StopIteration as stop:
-            left, _ = stack.pop()
-            reply = stop.value
-            if isinstance(reply, ops.Call):
-                entering = reply  # goto
+        if announce and entering.body.__name__ in announce:
+            yield entering
+        coroutine = entering.body(*entering.args)
+        stack.append((entering, coroutine))
+        reply: Any = None
+        while True:
+            try:
+                op = coroutine.send(reply)
+            except StopIteration as stop:
+                left, _ = stack.pop()
+                reply = stop.value
+                if isinstance(reply, ops.Call):
+                    entering = reply  # goto
+                    break
+                if announce and left.body.__name__ in announce:
+                    yield Returned(left, reply)
+                if not stack:
+                    return reply
+                coroutine = stack[-1][1]
                 continue
-            if left.body.__name__ in announce:
-                yield Returned(left, reply)
-            if not stack:
-                return reply
-            continue
-        if isinstance(op, ops.Atomic):
-            op = op.call
-        if isinstance(op, ops.Call):
-            entering = op
-        else:
+            if isinstance(op, ops.Atomic):
+                op = op.call
+            if isinstance(op, ops.Call):
+                entering = op
+                break
             reply = yield op

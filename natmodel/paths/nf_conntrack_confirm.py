@@ -109,9 +109,7 @@ async def link_reply(k: Release, ct: Conn) -> None:
 
 
 @path
-async def confirm_publishing_at_once(
-    k: Release, ct: Conn, ctinfo_dir: int
-) -> Confirmed:
+async def confirm_publishing_at_once(k: Release, ct: Conn, ctinfo_dir: int) -> Confirmed:
     """Both nodes are linked before CONFIRMED is set, so a reader sees both keys or none.
 
     kernel: __nf_conntrack_confirm (6.12.40+ of 6.12.y, 6.16 .. 7.3.4)
@@ -228,7 +226,9 @@ async def merge_if_same(k: Release, loser: Conn, h: Node) -> Confirmed | None:
 
 
 @path
-async def resolve_clash_harder(k: Release, loser: Conn) -> Confirmed | None | Call[Confirmed | None]:
+async def resolve_clash_harder(
+    k: Release, loser: Conn
+) -> Confirmed | Call[Confirmed | None] | None:
     """A free REPLY key is enough: an entry for one second that only answers can find.
 
     kernel: nf_ct_resolve_clash_harder (5.6 .. 7.3.4)

@@ -205,9 +205,7 @@ async def bounded_rounds(
 
 
 @path
-async def another_round(
-    k: Release, w: Window, ct: Conn, t: CtTuple
-) -> CtTuple | Call[CtTuple]:
+async def another_round(k: Release, w: Window, ct: Conn, t: CtTuple) -> CtTuple | Call[CtTuple]:
     """The round found nothing: half as many probes from a new start, or leave the last, used tuple."""
     if w.attempts >= w.size or w.attempts < 16:
         return t
