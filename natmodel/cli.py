@@ -1,0 +1,448 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The command `natmodel`: stdout carries the result, stderr the progress and complaints.
+
+Exit codes: 0 no drop within the bound, 1 a drop is reachable, 2 bad input, 3 not decided.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+import time
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any, Final, TextIO, TypeVar
+
+import attrs
+import click
+
+from natmodel import __version__, render
+from natmodel.errors import BadInput
+from natmodel.explore import Limits
+from natmodel.release import Release
+from natmodel.releases import RELEASES
+from natmodel.render import Line
+from natmodel.scenario import Scenario
+from natmodel.schedule import Schedule
+from natmodel.trace import Trace, trace_of
+from natmodel.verdict import Verdict, check, replay
+
+CHECK_SCHEMA: Final = "natmodel.check/1"
+REPLAY_SCHEMA: Final = "natmodel.replay/1"
+
+BAD_INPUT: Final = 2
+INTERRUPTED: Final = 130
+BROKEN_PIPE: Final = 141
+
+# More states than this need more memory than one would give without having been asked.
+MOST_STATES: Final = 1_000_000
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+@attrs.frozen
+class Result:
+    """What a command prints, where, and its exit code."""
+
+    lines: tuple[Line, ...]
+    exit_code: int = 0
+    output: str | None = None
+    ascii: bool = False
+
+
+# ── options ─────────────────────────────────────────────────────────────────────────────────────
+
+
+def _options(*options: Callable[[F], F]) -> Callable[[F], F]:
+    """Several decorators as one, in the order in which the help shows them."""
+
+    def decorate(command: F) -> F:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return decorate
+
+
+_scenario_options = _options(
+    click.argument("scenario_file", required=False),
+    click.option("--kernel", metavar="RELEASE", help=f"One of {', '.join(RELEASES)}."),
+    click.option("--nat", multiple=True, metavar="RULE", help="A NAT rule, or none.  Repeatable."),
+    click.option(
+        "--packet", multiple=True, metavar="PACKET", help="A connection's first.  Repeatable."
+    ),
+    click.option("--cpus", type=int, metavar="N", help="One for each packet unless given."),
+    click.option(
+        "--occupied",
+        multiple=True,
+        metavar="PORTS|ENTRY",
+        help="What the table holds at the start.  Repeatable.",
+    ),
+    click.option("--outside", metavar="ADDRESS", help="What masquerade translates to."),
+    click.option(
+        "--rover",
+        multiple=True,
+        metavar="PROTO=N",
+        help="Where <= 4.20 left its search hint.  Repeatable.",
+    ),
+    click.option("--boot", metavar="KEYS", help="'buckets N ...': make every hash concrete."),
+)
+
+_output_options = _options(
+    click.option(
+        "--format", type=click.Choice(["text", "json"]), default="text", help="Of stdout."
+    ),
+    click.option("--ascii", is_flag=True, help="No characters but ASCII."),
+    click.option(
+        "--width",
+        type=click.IntRange(render.MIN_WIDTH, 10_000),
+        metavar="N",
+        help="Columns; at least 80 and as many as the terminal has unless given.",
+    ),
+    click.option("-o", "--output", metavar="FILE", help="Write there instead of to stdout."),
+)
+
+
+@click.group(
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80},
+)
+@click.version_option(__version__, prog_name="natmodel", message="%(prog)s %(version)s")
+@click.pass_context
+def natmodel(context: click.Context) -> Result | None:
+    """An exact model of how Linux picks a port for source NAT.
+
+    \b
+      natmodel check             can a SYN be dropped?  Two pods, one MASQUERADE
+      natmodel check --help      other rules, packets and kernels
+      natmodel replay ...        walk one schedule step by step
+      natmodel conform FILE      hold the model against recorded kernel runs
+      natmodel releases          the kernels that it knows
+
+    Exit codes: 0 no packet is dropped, 1 a packet is, 2 bad input, 3 not decided.
+    """
+    if context.invoked_subcommand is None:
+        return _text([Line(context.get_help())])
+    return None
+
+
+# ── check ───────────────────────────────────────────────────────────────────────────────────────
+
+
+@natmodel.command("check", short_help="Can a packet be dropped, in any schedule?")
+@_scenario_options
+@click.option("--exhaustive", is_flag=True, help="Do not stop at the first drop.")
+@click.option(
+    "--max-states",
+    type=click.IntRange(1),
+    metavar="N",
+    default=MOST_STATES,
+    show_default=True,
+    help="Give up after so many.",
+)
+@click.option("--max-seconds", type=click.FloatRange(0), metavar="S", help="Give up after so long.")
+@_output_options
+def check_command(
+    exhaustive: bool,
+    max_states: int,
+    max_seconds: float | None,
+    format: str,
+    ascii: bool,
+    width: int | None,
+    output: str | None,
+    **flags: Any,
+) -> Result:
+    """Can a packet be dropped, in any schedule and with any random numbers?
+
+    Prints the shortest schedule that drops one, or what was covered if there is
+    none.  Without arguments: two pods behind one MASQUERADE rule connect to one
+    server from the same source port.
+
+    \b
+    natmodel check --kernel 4.19.66 --nat 'masquerade random-fully'
+    natmodel check --nat 'snat to 203.0.113.1:4000-4003' --occupied 4000-4002
+    natmodel check --packet 'udp 10.0.0.1:53 > 192.0.2.1:53' \\
+                   --packet 'udp 10.0.0.2:53 > 192.0.2.1:53'
+    natmodel check scenario.toml --cpus 2 --format json
+
+    \b
+    RULE    masquerade [to :A-B] [FLAGS]
+            snat to IP[-IP][:A-B] [FLAGS], dnat to IP[-IP][:A-B] [FLAGS], none
+    FLAGS   random, random-fully, persistent
+    PACKET  tcp|udp|udplite|sctp|dccp A:P > B:Q    an IPv6 address in brackets
+            icmp|icmpv6 A > B id N, gre A > B key S/D [master], NUMBER A > B
+            ... [zone N [orig|reply]] [seq N]
+    PORTS   80, 1024-2047 or both: held by strangers wherever it matters
+    ENTRY   PACKET [to B:Q] [as M:P] [state S] [td-end N] [status NAMES] ...
+
+    SCENARIO_FILE is TOML or JSON; flags override what it says.
+
+    Exit codes: 0 no packet is dropped within the bound that is printed, 1 a
+    packet is, 2 bad input, 3 not decided within the limits.
+    """
+    scenario, source = _scenario(**flags)
+    _try_to_write(output)
+    with _Progress(sys.stderr) as progress:
+        verdict = check(
+            scenario, Limits(max_states, max_seconds), exhaustive=exhaustive, progress=progress
+        )
+    trace = None if verdict.witness is None else trace_of(replay(scenario, verdict.witness))
+    if format == "json":
+        return _json(_check_data(verdict, trace), verdict.exit_code, output)
+    columns = width or _columns(output)
+    lines = render.verdict_lines(verdict, trace, columns, source=source)
+    return Result(tuple(lines), verdict.exit_code, output, ascii)
+
+
+def _check_data(verdict: Verdict, trace: Trace | None) -> dict[str, Any]:
+    return {
+        "schema": CHECK_SCHEMA,
+        "verdict": verdict.quantifier.value,
+        "bound": verdict.bound,
+        "states": verdict.explored.states,
+        "complete": verdict.explored.complete,
+        "witness": None if trace is None else trace.to_data(),
+        "scenario": json.loads(verdict.scenario.to_json()),
+    }
+
+
+class _Progress:
+    """How far the search is, on one line that is wiped in the end; nothing if nobody looks."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._next = time.monotonic() + 0.5
+        self._shown = False
+
+    def __enter__(self) -> _Progress | None:
+        return self if self._stream.isatty() else None
+
+    def __call__(self, seen: int, waiting: int) -> None:
+        now = time.monotonic()
+        if now >= self._next:
+            self._next, self._shown = now + 0.1, True
+            self._stream.write(f"\r\033[K{seen} states seen, {waiting} to go on from")
+            self._stream.flush()
+
+    def __exit__(self, *_: object) -> None:
+        if self._shown:
+            self._stream.write("\r\033[K")
+            self._stream.flush()
+
+
+# ── replay ──────────────────────────────────────────────────────────────────────────────────────
+
+
+@natmodel.command("replay", short_help="Walk one schedule, step by step.")
+@_scenario_options
+@click.option("--schedule", required=True, metavar="STEPS", help="Who steps, and what it draws.")
+@_output_options
+def replay_command(
+    schedule: str,
+    format: str,
+    ascii: bool,
+    width: int | None,
+    output: str | None,
+    **flags: Any,
+) -> Result:
+    """Walk one schedule and show every step.
+
+    STEPS has a character for each step, which names its cpu.  The values that a
+    step draws follow in brackets, long runs are counted, and blanks mean
+    nothing.  It may end anywhere.
+
+    \b
+    natmodel replay --schedule '00000 111111 0'
+    natmodel replay --nat 'masquerade random-fully' --schedule '000[4711]0'
+    natmodel replay scenario.toml --schedule '0*26'
+
+    Exit codes: 0 no packet is dropped, 1 a packet is, 2 bad input, or a
+    schedule that does not fit.
+    """
+    scenario, source = _scenario(**flags)
+    _try_to_write(output)
+    trace = trace_of(replay(scenario, Schedule.parse(schedule)))
+    code = 1 if trace.dropped else 0
+    if format == "json":
+        data = {
+            "schema": REPLAY_SCHEMA,
+            "bound": scenario.bound(),
+            "trace": trace.to_data(),
+            "scenario": json.loads(scenario.to_json()),
+        }
+        return _json(data, code, output)
+    lines = render.trace_lines(trace, width or _columns(output), source=source)
+    return Result(tuple(lines), code, output, ascii)
+
+
+# ── conform, releases ───────────────────────────────────────────────────────────────────────────
+
+
+@natmodel.command("conform", short_help="Hold the model against recorded kernel runs.")
+@click.argument("files", nargs=-1, required=True, metavar="FILE...")
+def conform_command(files: tuple[str, ...]) -> Result:
+    """Play recorded vectors, .jsonl or .jsonl.xz, and compare field by field.
+
+    Prints a table release x kind and the first differences in full; its last
+    line is the sum.
+
+    \b
+    natmodel conform tests/vectors/*.jsonl.xz
+
+    Exit codes: 0 all agree, 1 some differ, 2 bad input, 3 some are refused and
+    none differs.
+    """
+    from natmodel.conform import conform_files
+
+    report = conform_files(map(Path, files))
+    return _text([Line(line) for line in report.text().splitlines()], report.exit_code)
+
+
+@natmodel.command("releases", short_help="The kernels that the model knows.")
+def releases_command() -> Result:
+    """The kernels that the model knows, and in what they differ.
+
+    A name is a function in natmodel/paths or natmodel/hashes.py.
+    """
+    rows = list(RELEASES.values())
+    widest = max(len(k.name) for k in rows)
+    lines = [Line(f"{k.name:<{widest}}  {k.covers}") for k in rows]
+    for field in attrs.fields(Release)[2:]:
+        values = [_value(getattr(k, field.name)) for k in rows]
+        if len(set(values)) > 1:
+            lines += [Line(""), Line(field.name, "bold")]
+            named = zip(rows, values, strict=True)
+            lines += [Line(f"    {k.name:<{widest}}  {value}") for k, value in named]
+    return _text(lines)
+
+
+def _value(value: object) -> str:
+    """A field of a release: a function's name, or the value itself."""
+    if isinstance(value, frozenset):
+        return " ".join(map(str, sorted(value)))
+    return str(getattr(value, "__name__", value))
+
+
+# ── what commands have in common ────────────────────────────────────────────────────────────────
+
+
+def _scenario(scenario_file: str | None, **flags: Any) -> tuple[Scenario, str | None]:
+    """The scenario, and its file's name if it is just what the file says."""
+    base = None if scenario_file is None else Scenario.from_file(scenario_file)
+    overridden = any(value not in (None, ()) for value in flags.values())
+    return Scenario.from_arguments(**flags, base=base), None if overridden else scenario_file
+
+
+def _text(lines: Iterable[Line], exit_code: int = 0) -> Result:
+    return Result(tuple(lines), exit_code)
+
+
+def _json(data: dict[str, Any], exit_code: int, output: str | None) -> Result:
+    text = json.dumps(data, indent=2)
+    return Result(tuple(map(Line, text.splitlines())), exit_code, output, ascii=True)
+
+
+def _columns(output: str | None) -> int:
+    """The terminal's width if it is a wide one, else what everybody has."""
+    if output is not None or not sys.stdout.isatty():
+        return render.USUAL_WIDTH
+    return max(render.USUAL_WIDTH, shutil.get_terminal_size().columns)
+
+
+def _try_to_write(output: str | None) -> None:
+    """Complain before the work is done, not after."""
+    if output is not None:
+        _write_file(output, "a", "")
+
+
+def _write_file(name: str, mode: str, text: str) -> None:
+    try:
+        with open(name, mode, encoding="utf-8") as file:
+            file.write(text)
+    except OSError as error:
+        raise BadInput(f"{name}: {error.strerror or error}") from None
+    except ValueError as error:  # a name with a NUL in it, or with half a character
+        raise BadInput(f"{name!r}: {error}") from None
+
+
+# ── writing ─────────────────────────────────────────────────────────────────────────────────────
+
+
+def _write(result: Result) -> None:
+    if result.output is not None:
+        _write_file(result.output, "w", render.plain(result.lines, ascii=result.ascii))
+    elif sys.stdout.isatty() and not os.environ.get("NO_COLOR"):
+        _write_styled(result)
+    else:
+        text = render.plain(result.lines, ascii=result.ascii or not _can_draw(sys.stdout))
+        _write_text(sys.stdout, text)
+    sys.stdout.flush()
+
+
+def _can_draw(stream: TextIO) -> bool:
+    """Has the stream's encoding the characters that lines are drawn with?"""
+    try:
+        render.DRAWN.encode(stream.encoding or "ascii")
+    except (UnicodeError, LookupError):
+        return False
+    return True
+
+
+def _write_text(stream: TextIO, text: str) -> None:
+    """A file's name may be no text at all; it is still shown."""
+    try:
+        stream.write(text)
+    except UnicodeEncodeError:
+        encoding = stream.encoding
+        stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
+
+
+def _write_styled(result: Result) -> None:
+    """The same lines, dim or bright."""
+    from rich.console import Console
+    from rich.text import Text
+
+    console = Console(soft_wrap=True, highlight=False)
+    ascii = result.ascii or not _can_draw(sys.stdout)
+    for line in result.lines:
+        text = render.plain([line], ascii=ascii).removesuffix("\n")
+        console.print(Text(text, style=line.style))
+
+
+# ── main ────────────────────────────────────────────────────────────────────────────────────────
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Run the command; the exit code."""
+    try:
+        result = natmodel.main(
+            None if args is None else list(args), prog_name="natmodel", standalone_mode=False
+        )
+        if isinstance(result, Result):
+            _write(result)
+            return result.exit_code
+        return result if isinstance(result, int) else 0
+    except BadInput as refused:
+        return _complain(str(refused))
+    except click.ClickException as refused:
+        context = getattr(refused, "ctx", None)
+        hint = f" (see {context.command_path} --help)" if context is not None else ""
+        return _complain(refused.format_message().rstrip(".") + hint)
+    except BrokenPipeError:
+        # Python would complain when it flushes stdout at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return BROKEN_PIPE
+    except OSError as error:
+        return _complain(f"cannot write: {error.strerror or error}")
+    except (KeyboardInterrupt, click.Abort):
+        return INTERRUPTED
+
+
+def _complain(text: str) -> int:
+    """One line, whatever the text."""
+    line = " ".join(text.split())
+    line = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line)
+    _write_text(sys.stderr, f"natmodel: {line}\n")
+    return BAD_INPUT
