@@ -70,7 +70,9 @@ class Explorer:
         progress: Callable[[int, int], None] | None = None,
     ) -> None:
         self.system: Final = System(calls, world, lazy=lazy)
-        self.symmetry: Final = Symmetry(self.system, todo_of(calls) if merge else [() for _ in calls])
+        self.symmetry: Final = Symmetry(
+            self.system, todo_of(calls) if merge else [() for _ in calls]
+        )
         self._progress = progress
 
     def run(self, limits: Limits = Limits(), *, stop_at_drop: bool = False) -> Explored:

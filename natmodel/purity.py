@@ -29,7 +29,7 @@ class ImpurePath(Exception):
 CLOCKS: Final = frozenset({"time", "datetime", "calendar"})
 RANDOM: Final = frozenset({"random", "secrets", "uuid"})
 OUTSIDE: Final = frozenset({"os", "sys", "io", "socket", "asyncio", "threading", "subprocess"})
-CONSTANTS: Final = (
+CONSTANTS: Final[tuple[type, ...]] = (
     type(None), type(...), bool, int, float, str, bytes, Fraction, Enum, MappingProxyType,
     frozenset, struct.Struct, re.Pattern, TypeVar, type, ModuleType, BuiltinFunctionType,
 )  # fmt: skip
@@ -74,7 +74,9 @@ def _instruction(
 
 def _look_up(function: FunctionType, name: str) -> tuple[bool, Any]:
     """What a free name stands for in this function."""
-    for variable, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
+    for variable, cell in zip(
+        function.__code__.co_freevars, function.__closure__ or (), strict=True
+    ):
         if variable == name:
             return True, cell.cell_contents
     if name in function.__globals__:

@@ -8,6 +8,7 @@ that differs is a function here; a number that differs is a number here.  No pat
 from __future__ import annotations
 
 from collections.abc import Callable
+
 import attrs
 
 from natmodel.hashes import HashBySrc, HashConntrackRaw, SecurePortEphemeral

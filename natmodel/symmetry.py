@@ -82,9 +82,7 @@ class Renaming:
 
 
 def _tuple(name: Renaming, t: CtTuple) -> CtTuple:
-    return CtTuple(
-        t.l3num, t.protonum, name.address(t.src), t.sport, name.address(t.dst), t.dport
-    )
+    return CtTuple(t.l3num, t.protonum, name.address(t.src), t.sport, name.address(t.dst), t.dport)
 
 
 def _conn(name: Renaming, ct: Conn) -> Conn:
@@ -92,9 +90,7 @@ def _conn(name: Renaming, ct: Conn) -> Conn:
 
 
 def _packet(name: Renaming, p: Packet) -> Packet:
-    return attrs.evolve(
-        p, id=name.id(p.id), t=name(p.t), dst=name(p.dst), src=name(p.src)
-    )
+    return attrs.evolve(p, id=name.id(p.id), t=name(p.t), dst=name(p.dst), src=name(p.src))
 
 
 def _range(name: Renaming, r: NatRange) -> NatRange:
@@ -103,9 +99,7 @@ def _range(name: Renaming, r: NatRange) -> NatRange:
 
 
 def _confirmed(name: Renaming, done: Confirmed) -> Confirmed:
-    return attrs.evolve(
-        done, ct=name(done.ct), skb_ct=name.id(done.skb_ct), clash=name(done.clash)
-    )
+    return attrs.evolve(done, ct=name(done.ct), skb_ct=name.id(done.skb_ct), clash=name(done.clash))
 
 
 def _fate(name: Renaming, fate: Fate) -> Fate:
@@ -154,9 +148,7 @@ class Symmetry:
         self.groups: Final = exchangeable(todo, system.world(system.initial))
         self._shapes: dict[Any, int] = {}
         self._shape_of: list[dict[int, int]] = [{} for _ in range(system.cpus)]
-        self._blur = {
-            cpu: _blurred(cpu, group, todo) for group in self.groups for cpu in group
-        }
+        self._blur = {cpu: _blurred(cpu, group, todo) for group in self.groups for cpu in group}
         self._renamings: dict[tuple[int, ...], _Image] = {}
 
     @property

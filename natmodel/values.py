@@ -185,15 +185,17 @@ class CtTuple:
         if self.protonum in (IPPROTO_ICMP, IPPROTO_ICMPV6):
             ends = (address_text(self.l3num, self.src), address_text(self.l3num, self.dst))
             kind, code = divmod(self.dport, 256)
-            return f"{proto_text(self.protonum)} {ends[0]} > {ends[1]} id {self.sport} {kind}/{code}"
+            return (
+                f"{proto_text(self.protonum)} {ends[0]} > {ends[1]} id {self.sport} {kind}/{code}"
+            )
         src = endpoint_text(self.l3num, self.src, self.sport)
-        return f"{proto_text(self.protonum)} {src} > {endpoint_text(self.l3num, self.dst, self.dport)}"
+        return (
+            f"{proto_text(self.protonum)} {src} > {endpoint_text(self.l3num, self.dst, self.dport)}"
+        )
 
 
 # icmp_invert_tuple / icmpv6_invert_tuple: the type an answer to this type has.
-ICMP_INVMAP: Final = MappingProxyType(
-    {8: 0, 0: 8, 13: 14, 14: 13, 15: 16, 16: 15, 17: 18, 18: 17}
-)
+ICMP_INVMAP: Final = MappingProxyType({8: 0, 0: 8, 13: 14, 14: 13, 15: 16, 16: 15, 17: 18, 18: 17})
 ICMPV6_INVMAP: Final = MappingProxyType({128: 129, 129: 128, 139: 140, 140: 139})
 
 
@@ -277,7 +279,9 @@ def proto_text(protonum: int) -> str:
 
 def address_text(l3num: int, address: int) -> str:
     """Dotted quad, or RFC 5952 text."""
-    return str(ipaddress.IPv4Address(address) if l3num == AF_INET else ipaddress.IPv6Address(address))
+    return str(
+        ipaddress.IPv4Address(address) if l3num == AF_INET else ipaddress.IPv6Address(address)
+    )
 
 
 def endpoint_text(l3num: int, address: int, port: int) -> str:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -10,10 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from natmodel.explore import Explored, Explorer, Limits
+from natmodel.paths.packet import nf_conntrack_in
 from natmodel.release import Packet
 from natmodel.scenario import Scenario
 from natmodel.symmetry import exchangeable
-from natmodel.system import System
+from natmodel.system import State, System
 from natmodel.verdict import Quantifier, check, replay
 from tests.exploring import drop_odds, drops, explore, fates, scenario
 
@@ -137,15 +139,11 @@ def test_lazy_draws_equal_eager_draws(kernel: str, size: int) -> None:
     ("nat", "occupied"),
     [
         ("masquerade to :4000-4039 random-fully", "4003-4009,4020"),
-        pytest.param(
-            "masquerade to :4000-4099 random", "4000-4049", marks=pytest.mark.exhaustive
-        ),
+        pytest.param("masquerade to :4000-4099 random", "4000-4049", marks=pytest.mark.exhaustive),
         ("masquerade to :4000-4039 random", "4003"),
     ],
 )
-def test_lazy_draws_equal_eager_draws_on_wider_ranges(
-    kernel: str, nat: str, occupied: str
-) -> None:
+def test_lazy_draws_equal_eager_draws_on_wider_ranges(kernel: str, nat: str, occupied: str) -> None:
     compare_draws(scenario(kernel, nat, occupied=(occupied,)))
 
 
@@ -185,17 +183,23 @@ def test_the_shortest_witness_of_the_seed(kernel: str, steps: int, text: str) ->
     assert (len(witness), witness.switches, str(witness)) == (steps, 2, text)
 
 
-def every_witness(system: System, steps: int) -> list[Any]:
+Way = tuple[tuple[int, tuple[int, ...]], ...]
+
+
+def every_witness(system: System, steps: int) -> list[Way]:
     """All concrete schedules of this length whose last step is the first to drop."""
-    found, ways = [], [((), system.initial)]
-    for _ in range(steps):
-        ways = [
-            ((*way, (move.cpu, move.answer.draws)), move.state)
-            for way, state in ways
-            for move in system.moves(state)
-            if not move.drops or len(way) == steps - 1
-            for _ in [found.append((*way, (move.cpu, move.answer.draws))) if move.drops else None]
-        ]
+    ways: list[tuple[Way, State]] = [((), system.initial)]
+    found: list[Way] = []
+    for n in range(1, steps + 1):
+        longer: list[tuple[Way, State]] = []
+        for way, state in ways:
+            for move in system.moves(state):
+                step = (*way, (move.cpu, move.answer.draws))
+                if not move.drops:
+                    longer.append((step, move.state))
+                elif n == steps:
+                    found.append(step)
+        ways = longer
     return found
 
 
@@ -208,9 +212,9 @@ def test_the_witness_is_the_least_of_all(kernel: str) -> None:
     ways = every_witness(System(s.threads(), s.world()), len(witness))
     assert not every_witness(System(s.threads(), s.world()), len(witness) - 1)
 
-    def rank(way: Any) -> tuple[int, Any]:
+    def rank(way: Way) -> tuple[int, Way]:
         cpus = [cpu for cpu, _ in way]
-        return sum(a != b for a, b in zip(cpus, cpus[1:], strict=False)), way
+        return sum(a != b for a, b in pairwise(cpus)), way
 
     assert tuple((step.cpu, step.draws) for step in witness.steps) == min(ways, key=rank)
 
@@ -245,8 +249,6 @@ def test_a_search_over_paths_that_are_not_packets() -> None:
     s = scenario("6.12.117")
     packet = s.threads()[0].args[1][0]
     assert isinstance(packet, Packet)
-    from natmodel.paths.packet import nf_conntrack_in
-
     explored = Explorer([nf_conntrack_in(s.release, packet)], s.world()).run()
     assert explored.complete
     assert explored.final == 1

@@ -52,7 +52,7 @@ def random_numbers(key: int) -> int:
 class Hidden:
     """Something that the code of a path does not show."""
 
-    calls = 0
+    calls: int = 0
 
     def __int__(self) -> int:
         Hidden.calls += 1
@@ -89,9 +89,7 @@ def impure_release(helper: Callable[[int], int]) -> Release:
     """A release row whose port search consults the helper."""
 
     @path
-    async def impure_search(
-        k: Release, t: CtTuple, r: NatRange, manip: Manip, ct: Conn
-    ) -> CtTuple:
+    async def impure_search(k: Release, t: CtTuple, r: NatRange, manip: Manip, ct: Conn) -> CtTuple:
         return t.with_sport(helper(t.sport) % 65536)
 
     row = RELEASES["6.12.117"]

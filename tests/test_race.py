@@ -60,9 +60,7 @@ def overlaps_and_drops(kernel: str, nat: str) -> set[tuple[bool | None, int]]:
     """(do the two packets overlap, how many are dropped) over every schedule and every draw."""
     s = scenario(kernel, nat)
     system = System(s.threads(), s.world())
-    return {
-        (history.overlap, drops(system.results(state))) for state, history in histories(system)
-    }
+    return {(history.overlap, drops(system.results(state))) for state, history in histories(system)}
 
 
 # ── random modes ────────────────────────────────────────────────────────────────────────────────
