@@ -150,6 +150,7 @@ class Symmetry:
         self._shape_of: list[dict[int, int]] = [{} for _ in range(system.cpus)]
         self._blur = {cpu: _blurred(cpu, group, todo) for group in self.groups for cpu in group}
         self._renamings: dict[tuple[int, ...], _Image] = {}
+        self._names: dict[int, frozenset[int]] = {}
 
     @property
     def order(self) -> int:
@@ -175,12 +176,29 @@ class Symmetry:
         return min(self.image(tuple(order), state) for order in orders)
 
     def _sorted(self, group: tuple[int, ...], state: State) -> Iterator[tuple[int, ...]]:
-        """The group's CPUs sorted by the shape of their threads, equals in every order."""
-        shapes: dict[int, list[int]] = defaultdict(list)
+        """The group's CPUs sorted by the shape of their threads; equals that show, in every order.
+
+        CPUs of one shape that the world does not name are alike: one order of them is enough.
+        """
+        shapes: dict[tuple[int, bool], list[int]] = defaultdict(list)
+        named = self._named(state[-1])
         for cpu in group:
-            shapes[self._shape(cpu, state[cpu])].append(cpu)
-        alike = (permutations(shapes[shape]) for shape in sorted(shapes))
-        return (tuple(chain(*orders)) for orders in product(*alike))
+            shows = self._todo[cpu][0].t.src in named
+            shapes[self._shape(cpu, state[cpu]), shows].append(cpu)
+        orders = (
+            permutations(shapes[at]) if at[1] and len(shapes[at]) <= 4 else (shapes[at],)
+            for at in sorted(shapes)
+        )
+        return (tuple(chain(*order)) for order in product(*orders))
+
+    def _named(self, w: int) -> frozenset[int]:
+        """The addresses that a world's own entries name."""
+        named = self._names.get(w)
+        if named is None:
+            world = self._system.worlds[w]
+            cts = (*(node.ct for node in world.linked), *world.bysource, *world.locked)
+            named = self._names[w] = frozenset(ct.orig.src for ct in cts)
+        return named
 
     def _shape(self, cpu: int, t: int) -> int:
         """A number that the images of a thread share."""
