@@ -32,7 +32,15 @@ def three_pods(kernel: str) -> Case:
     """Three pods with one source port and one server, eight ports, one of them occupied."""
     packets = [f"--packet=tcp 172.16.1.{host}:32769 > 198.51.100.7:80" for host in (8, 9, 10)]
     nat = "--nat=snat to 192.0.2.1:4000-4007 random-fully"
-    arguments = ("check", f"--kernel={kernel}", nat, *packets, "--cpus=3", "--occupied=4000")
+    arguments = (
+        "check",
+        f"--kernel={kernel}",
+        nat,
+        *packets,
+        "--cpus=3",
+        "--occupied=4000",
+        "--exhaustive",
+    )
     return Case(f"three pods, eight ports, {kernel}", "cpu", 2.0, (0, 1), arguments)
 
 

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The releases: one fully written row per behaviour generation.  Read a row alone, a column as history."""
+"""The releases: one fully written row per behaviour generation.
+
+Read a row alone; read a column as history.
+"""
 
 from __future__ import annotations
 
@@ -62,7 +65,7 @@ def allow_udp_gre_generic(protonum: int) -> bool:
 
 V4_19_66: Final = Release(
     name="4.19.66",
-    covers="4.19.y with the same-origin skip (READ: 4.19.66 .. 4.19.95)",
+    covers="4.19.y with the same-origin skip (READ: 4.19.66 to 4.19.95)",
     find_get=find_get_once,
     tuple_taken=taken_unless_same_origin,
     confirm=confirm_linking_one_by_one,
@@ -92,7 +95,7 @@ level and not in 4.19.1 or 4.19.13.
 
 V6_12_117: Final = Release(
     name="6.12.117",
-    covers="6.12.y with the reverse look-up, no direction test and generic clashes (READ: 6.12.117)",
+    covers="6.12.y from 6.12.75 on (READ: 6.12.117)",
     find_get=find_get_per_zone_id,
     tuple_taken=taken_unless_same_origin_and_zone,
     confirm=confirm_publishing_at_once,

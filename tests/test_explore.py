@@ -99,6 +99,8 @@ def test_merged_and_unmerged_agree(
     ]
     if "dnat" in nat:
         occupied = set()
+    if "random" in nat:  # three of them, unmerged, are too many states for a quick test
+        packets = packets[:2]
     s = scenario(kernel, nat, packet=packets, occupied=tuple(map(str, sorted(occupied))))
     one, all_ = explore(s), explore(s, merge=False)
     assert fates(one) == fates(all_)
