@@ -248,15 +248,14 @@ class _Starts:
 
     def _arounds(self, residue: int) -> dict[Around, list[int]]:
         """The surroundings of a key's starts: surrounding -> [how many, the least]."""
-        middle = residue + (U16 // 2 // self.size) * self.size
-        inner = self._around(middle)
-        ahead, behind = len(inner[0]), len(inner[1]) + 1  # one more was looked at, and ended it
         arounds: dict[Around, list[int]] = {}
         starts = range(residue, U16, self.size)
-        # Only near the wrap do starts of one key differ.
-        low = -(-max(behind - residue, 0) // self.size)
-        high = max(low, len(range(residue, U16 - ahead + 1, self.size)))
-        if low < high:
+        low, high = 0, 0
+        if self.size <= 1024:  # many starts, and only near the wrap do they differ
+            inner = self._around(starts[len(starts) // 2])
+            ahead, behind = len(inner[0]), len(inner[1]) + 1  # one more was read, and ended it
+            low = -(-max(behind - residue, 0) // self.size)
+            high = len(range(residue, U16 - ahead + 1, self.size))
             arounds[inner] = [high - low, starts[low]]
         for off in (*starts[:low], *starts[high:]):
             found = arounds.setdefault(self._around(off), [0, off])
@@ -275,10 +274,13 @@ class _Starts:
                 # The key's surroundings tell who else may come to it; ours is only the way ahead.
                 count[ahead, whole] += n
                 least[ahead, whole] = min(off, least.get((ahead, whole), off))
-        for kind in (True, False):  # the keys with one start more, and the others
-            keys = range(self.rest) if kind else range(self.rest, min(self.size, U16))
+        for keys in (range(self.rest), range(self.rest, min(self.size, U16))):
             far = len(keys) - sum(residue in keys for residue in told)
-            if far:
-                count[kind] = far * (self.fewest + kind)
-                least[kind] = next(residue for residue in keys if residue not in told)
+            if far:  # all of one kind, and surrounded by their kind alone
+                residue = next(residue for residue in keys if residue not in told)
+                arounds = self._arounds(residue)
+                ((ahead, around), (n, off)) = next(iter(arounds.items()))
+                key = (ahead, frozenset({((ahead, around), n)}))
+                count[key] += far * n
+                least[key] = min(off, least.get(key, off))
         return sorted((least[key], Fraction(n, U16)) for key, n in count.items())

@@ -71,7 +71,7 @@ def test_check_prints_verdict_bound_states_and_trace(capsys: Capture) -> None:
     _, out, _ = run(capsys, "check")
     assert out.startswith("a packet is dropped ")
     assert Scenario.default().bound() in " ".join(out.split())
-    assert "39 seen; no schedule shorter than 12 steps drops a packet" in out
+    assert "35 seen; no schedule shorter than 12 steps drops a packet" in out
     assert run(capsys, "check")[1] == out
 
 
@@ -102,7 +102,7 @@ def test_check_in_json(capsys: Capture) -> None:
     assert code == 1
     assert data["schema"] == "natmodel.check/1"
     assert data["verdict"] == "sometimes"
-    assert data["states"] == 39
+    assert data["states"] == 35
     assert data["witness"]["schema"] == "natmodel.trace/1"
     assert data["witness"]["schedule"] == DROP
     assert data["witness"]["causes"][0]["kind"] == "race"

@@ -30,7 +30,7 @@ SMALL = "snat to 203.0.113.1:4000-4007 random-fully"
     ("kernel", "nat", "packets", "merged", "unmerged"),
     [
         ("4.19.66", "masquerade", 2, 42, 78),
-        ("6.12.117", "masquerade", 2, 51, 96),
+        ("6.12.117", "masquerade", 2, 43, 80),
         ("4.19.66", SMALL, 2, 287, 560),
         ("6.12.117", SMALL, 2, 193, 372),
         ("6.12.117", SMALL, 3, 5706, 32213),
