@@ -15,6 +15,7 @@ from fractions import Fraction
 from functools import lru_cache
 
 import attrs
+from sortedcontainers import SortedSet
 
 from natmodel import ops
 from natmodel.ops import Window
@@ -264,23 +265,24 @@ class _Starts:
         return arounds
 
     def classes(self) -> Classes:
+        """(least start, odds) of each class."""
         count: Counter[object] = Counter()
         least: dict[object, int] = {}
-        told = self._told()
-        for residue in sorted(told):
+        told = SortedSet(self._told())
+
+        def add(residue: int, keys: int) -> None:
+            """Count the starts of `keys` keys with the surroundings of this one."""
             arounds = self._arounds(residue)
             whole = frozenset((around, n) for around, (n, _) in arounds.items())
             for (ahead, _), (n, off) in arounds.items():
                 # The key's surroundings tell who else may come to it; ours is only the way ahead.
-                count[ahead, whole] += n
+                count[ahead, whole] += keys * n
                 least[ahead, whole] = min(off, least.get((ahead, whole), off))
+
+        for residue in told:
+            add(residue, 1)
         for keys in (range(self.rest), range(self.rest, min(self.size, U16))):
-            far = len(keys) - sum(residue in keys for residue in told)
-            if far:  # all of one kind, and surrounded by their kind alone
-                residue = next(residue for residue in keys if residue not in told)
-                arounds = self._arounds(residue)
-                ((ahead, around), (n, off)) = next(iter(arounds.items()))
-                key = (ahead, frozenset({((ahead, around), n)}))
-                count[key] += far * n
-                least[key] = min(off, least.get(key, off))
+            near = told.bisect_left(keys.stop) - told.bisect_left(keys.start)
+            if near < len(keys):  # the others are surrounded by their own kind alone: take one
+                add(next(residue for residue in keys if residue not in told), len(keys) - near)
         return sorted((least[key], Fraction(n, U16)) for key, n in count.items())
