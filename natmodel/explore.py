@@ -29,6 +29,9 @@ class Limits:
     seconds: float | None = None
 
 
+NO_LIMITS: Final = Limits()
+
+
 @attrs.frozen
 class Explored:
     """What a search has seen.
@@ -75,7 +78,7 @@ class Explorer:
         )
         self._progress = progress
 
-    def run(self, limits: Limits = Limits(), *, stop_at_drop: bool = False) -> Explored:
+    def run(self, limits: Limits = NO_LIMITS, *, stop_at_drop: bool = False) -> Explored:
         """Search until every state has been seen, a limit is reached, or a drop, if that ends it."""
         began = time.monotonic()
         canonical, edges = self.symmetry.canonical, self.system.edges

@@ -13,7 +13,7 @@ from typing import Final
 import attrs
 
 from natmodel.errors import BadInput
-from natmodel.explore import Explored, Explorer, Limits
+from natmodel.explore import NO_LIMITS, Explored, Explorer, Limits
 from natmodel.release import Confirmed, Fate
 from natmodel.scenario import Scenario
 from natmodel.schedule import Schedule
@@ -67,7 +67,7 @@ class Verdict:
 
 def check(
     scenario: Scenario,
-    limits: Limits = Limits(),
+    limits: Limits = NO_LIMITS,
     *,
     exhaustive: bool = False,
     progress: Callable[[int, int], None] | None = None,

@@ -99,7 +99,7 @@ def impure_release(helper: Callable[[int], int]) -> Release:
 @pytest.mark.parametrize(("helper", "named"), IMPURE)
 def test_an_impure_path_of_a_release_is_named(helper: Callable[[int], int], named: str) -> None:
     scenario = Scenario.from_arguments(nat=("masquerade random",))
-    calls = [
+    calls: list[Call[Any]] = [
         Call(call.body, (impure_release(helper), *call.args[1:])) for call in scenario.threads()
     ]
     with pytest.raises(ImpurePath, match=named) as refused:
