@@ -72,7 +72,7 @@ async def nf_nat_used_tuple_new(k: Release, t: CtTuple, ignored: Conn) -> bool:
 async def not_harder(
     k: Release, t: CtTuple, ignored: Conn, attempts_left: int
 ) -> bool | Call[bool]:
-    """Releases without eviction: the walk asks what everybody asks (<= 6.4)."""
+    """Nothing is evicted: the walk asks what everybody asks.  kernel: nf_nat_used_tuple (<= 6.4)"""
     return nf_nat_used_tuple(k, t, ignored)
 
 
