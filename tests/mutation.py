@@ -1,0 +1,265 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Mutate the paths, and see who notices: the recorded vectors, or else our own tests.
+
+    python -m tests.mutation                        every path; exits 1 if a mutant lives
+    python -m tests.mutation nf_conntrack_confirm   one file of natmodel/paths
+
+A mutant is one small change: a constant moved by one, a comparison turned, one side of an `and`, `or`,
+`|` or `&` dropped, a condition fixed, an awaited effect or a `continue` dropped, two neighbours swapped.
+Each runs in a forked process that has loaded the mutated file in place of the real one; nothing is
+written to disk.  Survivors that change nothing are listed below, each with the reason.
+"""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import copy
+import io
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from importlib.util import module_from_spec, spec_from_loader
+from pathlib import Path
+from typing import Any, Final
+
+import attrs
+
+PATHS: Final = Path(__file__).parent.parent / "natmodel" / "paths"
+VECTORS: Final = Path(__file__).parent / "vectors"
+JUDGES: Final = ("tests/test_paths_from_spec.py", "tests/test_race.py")
+SECONDS: Final = 60
+
+# what a mutant is called: "file:line: change" without the line -> why nobody can notice
+EQUIVALENT: Final[dict[str, str]] = {}
+
+
+@attrs.frozen
+class Mutant:
+    """One change to one file."""
+
+    module: str
+    line: int
+    change: str
+    tree: ast.Module
+
+    @property
+    def name(self) -> str:
+        return f"{self.module}:{self.line}: {self.change}"
+
+
+Change = tuple[str, Callable[[], None]]
+
+TURNED: Final[dict[type[ast.cmpop], tuple[type[ast.cmpop], ...]]] = {
+    ast.Eq: (ast.NotEq,),
+    ast.NotEq: (ast.Eq,),
+    ast.Lt: (ast.LtE, ast.GtE),
+    ast.LtE: (ast.Lt, ast.Gt),
+    ast.Gt: (ast.GtE, ast.LtE),
+    ast.GtE: (ast.Gt, ast.Lt),
+    ast.Is: (ast.IsNot,),
+    ast.IsNot: (ast.Is,),
+    ast.In: (ast.NotIn,),
+    ast.NotIn: (ast.In,),
+}
+
+
+def replace(parent: ast.AST, field: str, index: int | None, new: ast.AST) -> None:
+    if index is None:
+        setattr(parent, field, new)
+    else:
+        getattr(parent, field)[index] = new
+
+
+def slots(tree: ast.AST) -> Iterator[tuple[ast.AST, str, int | None, ast.AST]]:
+    """(parent, field, index in it, node) for every node of functions and constants."""
+    for parent in ast.walk(tree):
+        for field, value in ast.iter_fields(parent):
+            if field in ("annotation", "returns", "decorator_list", "args") and not isinstance(
+                parent, ast.Call
+            ):
+                continue
+            if isinstance(value, ast.AST):
+                yield parent, field, None, value
+            elif isinstance(value, list):
+                for n, item in enumerate(value):
+                    if isinstance(item, ast.AST):
+                        yield parent, field, n, item
+
+
+def changes(
+    parent: ast.AST, field: str, n: int | None, node: ast.AST
+) -> Iterator[tuple[str, ast.AST]]:
+    """What can be put in the node's place."""
+    text = ast.unparse(node) if isinstance(node, ast.expr | ast.stmt) else ""
+    match node:
+        case ast.Constant(value=bool(value)):
+            yield f"{value} -> {not value}", ast.Constant(not value)
+        case ast.Constant(value=int(value)):
+            yield f"{value} -> {value + 1} in {around(parent)}", ast.Constant(value + 1)
+            yield f"{value} -> {value - 1} in {around(parent)}", ast.Constant(value - 1)
+        case ast.Compare(left=left, ops=[op], comparators=right):
+            for turned in TURNED[type(op)]:
+                new = ast.Compare(left, [turned()], right)
+                yield f"{text} -> {ast.unparse(new)}", new
+        case ast.BoolOp(op=op, values=values):
+            for at, operand in enumerate(values):
+                rest = values[:at] + values[at + 1 :]
+                kept = rest[0] if len(rest) == 1 else ast.BoolOp(op, rest)
+                yield f"drop {ast.unparse(operand)} of {text}", kept
+        case ast.BinOp(left=left, op=ast.BitOr() | ast.BitAnd(), right=right):
+            yield f"drop {ast.unparse(left)} of {text}", right
+            yield f"drop {ast.unparse(right)} of {text}", left
+        case ast.UnaryOp(op=ast.Not(), operand=inner):
+            yield f"drop not of {text}", inner
+        case ast.If(test=test, body=body, orelse=orelse):
+            for value in (True, False):
+                new_if = ast.If(ast.Constant(value), body, orelse)
+                yield f"if {ast.unparse(test)} -> {value}", new_if
+        case ast.IfExp(body=body_, orelse=orelse_):
+            yield f"{text} -> {ast.unparse(body_)}", body_
+            yield f"{text} -> {ast.unparse(orelse_)}", orelse_
+        case ast.Continue() | ast.Expr(value=ast.Await()):
+            yield f"drop {text}", ast.Pass()
+
+
+def around(parent: ast.AST) -> str:
+    return ast.unparse(parent) if isinstance(parent, ast.expr | ast.stmt) else ""
+
+
+def swaps(tree: ast.AST) -> Iterator[tuple[str, int, ast.AST, str, int]]:
+    """Neighbouring statements, one of which awaits or returns."""
+    for parent in ast.walk(tree):
+        for field in ("body", "orelse"):
+            body = getattr(parent, field, None)
+            if not isinstance(body, list) or not isinstance(parent, ast.AsyncFunctionDef | ast.If):
+                continue
+            for n in range(len(body) - 1):
+                pair = body[n : n + 2]
+                plain = all(isinstance(s, ast.Expr | ast.If | ast.Assign) for s in pair)
+                if plain and not isinstance(getattr(pair[0], "value", None), ast.Constant):
+                    first, second = (ast.unparse(s).partition("\n")[0] for s in pair)
+                    yield f"swap {first!r} and {second!r}", pair[0].lineno, parent, field, n
+
+
+def mutants(module: str) -> Iterator[Mutant]:
+    """Every mutant of a file of natmodel/paths."""
+    tree = ast.parse((PATHS / f"{module}.py").read_text(encoding="utf-8"))
+    for number, (parent, field, n, node) in enumerate(list(slots(tree))):
+        if isinstance(parent, ast.Expr | ast.Module) and isinstance(
+            node, ast.Constant | ast.Import
+        ):
+            continue
+        for which, (change, _) in enumerate(changes(parent, field, n, node)):
+            mutated = copy.deepcopy(tree)
+            parent2, field2, n2, node2 = list(slots(mutated))[number]
+            replace(parent2, field2, n2, list(changes(parent2, field2, n2, node2))[which][1])
+            yield Mutant(module, getattr(node, "lineno", 0), change, mutated)
+    for number, (change, line, *_) in enumerate(list(swaps(tree))):
+        mutated = copy.deepcopy(tree)
+        _, _, parent, field, at = list(swaps(mutated))[number]
+        body = getattr(parent, field)
+        body[at], body[at + 1] = body[at + 1], body[at]
+        yield Mutant(module, line, change, mutated)
+
+
+# ── judges ──────────────────────────────────────────────────────────────────────────────────────
+
+
+# Modules that hold no path; the others are loaded anew around a mutant.
+KEPT: Final = frozenset(
+    f"natmodel.{name}"
+    for name in (
+        "errors",
+        "fields",
+        "hashes",
+        "ops",
+        "purity",
+        "release",
+        "values",
+        "vectors",
+        "world",
+    )
+)
+
+
+def install(mutant: Mutant) -> None:
+    """Load the mutated file in place of the real one, in this process."""
+    for loaded in [name for name in sys.modules if name.startswith(("natmodel.", "tests."))]:
+        if loaded not in KEPT and loaded != "tests.mutation":
+            del sys.modules[loaded]
+    name = f"natmodel.paths.{mutant.module}"
+    spec = spec_from_loader(name, loader=None, origin=str(PATHS / f"{mutant.module}.py"))
+    assert spec is not None
+    module = module_from_spec(spec)
+    sys.modules[name] = module
+    code = compile(ast.fix_missing_locations(mutant.tree), name, "exec")
+    exec(code, module.__dict__)
+
+
+def noticed(mutant: Mutant, judge: Callable[[], bool]) -> bool:
+    """Does the judge, in a process of its own, notice the mutant?  A crash and a hang count."""
+    child = os.fork()
+    if child == 0:
+        signal.alarm(SECONDS)
+        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+            try:
+                install(mutant)
+                os._exit(1 if judge() else 0)
+            except BaseException:
+                os._exit(1)
+    return os.waitpid(child, 0)[1] != 0
+
+
+def by_vectors(vectors: list[Any]) -> Callable[[], bool]:
+    def judge() -> bool:
+        from natmodel.conform import conform
+
+        return any(conform(recorded).outcome != "agree" for recorded in vectors)
+
+    return judge
+
+
+def by_tests() -> bool:
+    import pytest
+
+    return pytest.main(["-q", "-x", "-p", "no:cacheprovider", *JUDGES]) != 0
+
+
+def light_vectors() -> list[Any]:
+    """All vectors but the few that walk tens of thousands of ports."""
+    from natmodel.vectors import Select, read_vectors
+
+    found = [v for file in sorted(VECTORS.glob("*.xz")) for v in read_vectors(file)]
+
+    def cost(recorded: Any) -> int:
+        vector = recorded.vector
+        return sum(p.n for p in vector.did.probes) if isinstance(vector, Select) else 0
+
+    return sorted((v for v in found if cost(v) < 5000), key=cost)
+
+
+def main(modules: list[str]) -> int:
+    vectors = light_vectors()
+    all_modules = sorted(path.stem for path in PATHS.glob("[a-z]*.py"))
+    made = killed = listed = 0
+    alive: list[str] = []
+    for module in modules or all_modules:
+        for mutant in mutants(module):
+            made += 1
+            if noticed(mutant, by_vectors(vectors)):
+                killed += 1
+            elif f"{mutant.module}: {mutant.change}" in EQUIVALENT:
+                listed += 1
+            elif noticed(mutant, by_tests):
+                print(f"vectors let live, tests kill: {mutant.name}", flush=True)
+            else:
+                alive.append(mutant.name)
+                print(f"ALIVE: {mutant.name}", flush=True)
+    print(f"{made} mutants: vectors kill {killed}, {listed} equivalent, {len(alive)} alive")
+    return 1 if alive else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
