@@ -138,11 +138,10 @@ class UnlockBuckets(Op[None]):
 
 @attrs.frozen(cache_hash=True)
 class HashInsert(Op[None]):
-    """Link one direction of ct at the head of its chain, and make the rest of ct what is given."""
+    """Link one direction of ct at the head of its chain."""
 
     ct: Conn
     direction: int
-    zone_id: int
 
 
 @attrs.frozen(cache_hash=True)

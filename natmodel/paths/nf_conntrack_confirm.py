@@ -97,14 +97,14 @@ async def test_and_link_original(k: Release, ct: Conn) -> Confirmed | Call[Confi
             await Count("insert_failed")  # also when the clash was resolved
             return done
     done = inserted(ct)
-    await HashInsert(done.ct, IP_CT_DIR_ORIGINAL, 0)
+    await HashInsert(done.ct, IP_CT_DIR_ORIGINAL)
     return done
 
 
 @path
 async def link_reply(k: Release, ct: Conn) -> None:
     """The rest of the locked section."""
-    await HashInsert(ct, IP_CT_DIR_REPLY, 0)
+    await HashInsert(ct, IP_CT_DIR_REPLY)
     await UnlockBuckets(ct)
 
 
@@ -145,8 +145,8 @@ async def test_and_publish(k: Release, ct: Conn) -> Confirmed | Call[Confirmed]:
         if h is not None:
             return k.resolve_clash(k, ct, h)
     done = inserted(ct)
-    await HashInsert(done.ct, IP_CT_DIR_ORIGINAL, zone_ids[IP_CT_DIR_ORIGINAL])
-    await HashInsert(done.ct, IP_CT_DIR_REPLY, zone_ids[IP_CT_DIR_REPLY])
+    await HashInsert(done.ct, IP_CT_DIR_ORIGINAL)
+    await HashInsert(done.ct, IP_CT_DIR_REPLY)
     return done
 
 
@@ -244,6 +244,6 @@ async def resolve_clash_harder(
         timeout=HZ,
         refcount=2,
     )
-    await HashInsert(ct, IP_CT_DIR_REPLY, zone_id)
+    await HashInsert(ct, IP_CT_DIR_REPLY)
     await Count("clash_resolve")
     return Confirmed(NF_ACCEPT, ct, ct.id, False, "inserted for replies only")
