@@ -17,7 +17,7 @@ import attrs
 from natmodel import draws, ops
 from natmodel.draws import Context
 from natmodel.ops import Call, Op
-from natmodel.release import Confirmed, Packet
+from natmodel.release import Confirmed, Fate, Packet
 from natmodel.threads import Stack, Threads
 from natmodel.values import NF_DROP, Conn, CtTuple
 from natmodel.world import Answer, Chooser, Draw, World, answers
@@ -41,7 +41,8 @@ class Move:
 
 
 def is_drop(reply: Any) -> bool:
-    return isinstance(reply, Confirmed) and reply.verdict == NF_DROP
+    """Has the step that got this reply dropped a packet?"""
+    return isinstance(reply, Confirmed | Fate) and reply.verdict == NF_DROP
 
 
 # A thread's step in a world: (the thread after, the world after, the answer, does it drop?).

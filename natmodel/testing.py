@@ -179,7 +179,7 @@ class NatMachine(RuleBasedStateMachine):
             if outcome == 0:
                 return False
             outcome -= 1
-        # Every second number is the luckiest outcome: no draw can be told from the best by half.
+        # Even numbers are the luckiest outcome too, so that it comes up half of the time.
         way = (outcome + 1) // 2 * (outcome % 2) % len(ways)
         move = self.system.take(self.state, cpu, ways[way][2].draws)
         assert move is not None

@@ -114,8 +114,8 @@ class Replay:
         return counts
 
     @property
-    def drops(self) -> tuple[tuple[int, Confirmed], ...]:
-        """(step number from 0, what confirm did) for each packet dropped."""
+    def drops(self) -> tuple[tuple[int, Confirmed | Fate], ...]:
+        """(step number from 0, what confirm or the whole section did) for each packet dropped."""
         return tuple((n, move.answer.reply) for n, move in enumerate(self.moves) if move.drops)
 
 

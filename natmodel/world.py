@@ -412,10 +412,15 @@ def _counted_chain(w: World, op: ops.ReadChain) -> Chain:
 
 
 def lock_buckets(w: World, op: ops.LockBuckets) -> tuple[None, World]:
-    keys = {op.ct.orig, op.ct.reply}
-    if any(ct.orig in keys or ct.reply in keys for ct in w.locked):
-        raise Blocked
+    _wait_for_locks(w, op.ct)
     return None, w.arranged(locked=(*w.locked, op.ct))
+
+
+def _wait_for_locks(w: World, ct: Conn) -> None:
+    """Raise Blocked while another connection's confirm holds a lock of one of ct's keys."""
+    keys = {ct.orig, ct.reply}
+    if any(held.orig in keys or held.reply in keys for held in w.locked):
+        raise Blocked
 
 
 def unlock_buckets(w: World, op: ops.UnlockBuckets) -> tuple[None, World]:
@@ -427,6 +432,7 @@ def hash_insert(w: World, op: ops.HashInsert) -> tuple[None, World]:
 
 
 def hash_delete(w: World, op: ops.HashDelete) -> tuple[bool, World]:
+    _wait_for_locks(w, op.ct)
     linked = tuple(node for node in w.linked if node.ct.id != op.ct.id)
     if len(linked) < len(w.linked):
         return True, attrs.evolve(w, linked=linked)

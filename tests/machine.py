@@ -62,12 +62,14 @@ class Shrunk:
         return len(self.run.schedule)
 
 
-def shrunk(machine: type[NatMachine], number: int = 0, examples: int = 2000) -> Shrunk | None:
+def shrunk(
+    machine: type[NatMachine], number: int = 0, examples: int = 2000, *, shrink: bool = True
+) -> Shrunk | None:
     """Run the machine with this seed; None if nothing was found."""
     last: list[NatMachine] = []
     recorded = type(machine.__name__, (machine,), {"teardown": _recording(last)})
     try:
-        run_state_machine_as_test(seed(number)(recorded), settings=_settings(examples))
+        run_state_machine_as_test(seed(number)(recorded), settings=_settings(examples, shrink))
     except (AssertionError, BaseExceptionGroup) as error:
         return Shrunk(error, last[0])
     return None
@@ -83,13 +85,13 @@ def _recording(last: list[NatMachine]) -> Any:
     return teardown
 
 
-def _settings(examples: int) -> settings:
+def _settings(examples: int, shrink: bool) -> settings:
     return settings(
         database=None,
         deadline=None,
         max_examples=examples,
         report_multiple_bugs=False,
-        phases=[Phase.generate, Phase.shrink],
+        phases=[Phase.generate, Phase.shrink] if shrink else [Phase.generate],
         suppress_health_check=list(HealthCheck),
         print_blob=False,
     )
@@ -123,8 +125,8 @@ async def publish_whatever_reply_says(k: Release, ct: Conn) -> Confirmed:
         await Count("insert_failed")
         return dropped(ct, "clash", h.ct)
     done = inserted(ct)
-    await HashInsert(done.ct, IP_CT_DIR_ORIGINAL, 0)
-    await HashInsert(done.ct, IP_CT_DIR_REPLY, 0)
+    await HashInsert(done.ct, IP_CT_DIR_ORIGINAL)
+    await HashInsert(done.ct, IP_CT_DIR_REPLY)
     return done
 
 

@@ -306,7 +306,7 @@ def test_only_tcp_has_a_tcp_state() -> None:
     ("done", "leaves"),
     [
         (Confirmed(NF_DROP, attrs.evolve(SYN, status=IPS_SRC_NAT_DONE), 7, False, "clash"), True),
-        (Confirmed(NF_DROP, SYN, 7, False, "clash"), False),
+        (Confirmed(NF_DROP, attrs.evolve(SYN, status=IPS_SRC_NAT), 7, False, "clash"), False),
         (Confirmed(NF_ACCEPT, attrs.evolve(SYN, status=IPS_SRC_NAT_DONE), 9, True, "merged"), True),
         (Confirmed(NF_ACCEPT, attrs.evolve(SYN, status=IPS_SRC_NAT_DONE), 7, False, "in"), False),
     ],
@@ -319,6 +319,16 @@ def test_a_connection_that_is_freed_leaves_the_by_source_hash(
     assert made == ([BysourceDel(7)] if leaves else [])
     assert fate.verdict == done.verdict
     assert (fate.ct is None) == (done.verdict == NF_DROP or done.freed)
+
+
+def test_a_cpu_takes_its_packets_in_order() -> None:
+    """SPEC i: rows 5-12 of one packet are complete before rows 5-12 of the next on that CPU."""
+    known = [attrs.evolve(CLOSING, orig=POD.with_sport(n)) for n in (1, 2)]
+    todo = tuple(Packet(n, ct.orig) for n, ct in enumerate(known))
+    found = [[Node(ct, IP_CT_DIR_ORIGINAL)] for ct in known]
+    made, fates = play(packet.packets(NEW, todo, ()), *found)
+    assert [op.t for op in made if isinstance(op, ReadChain)] == [p.t for p in todo]
+    assert [fate.packet for fate in fates] == [0, 1]
 
 
 def test_a_confirmed_connection_is_not_set_up_again() -> None:

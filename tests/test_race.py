@@ -118,6 +118,7 @@ def test_one_step_does_not_help_against_exhaustion(kernel: str, nat: str) -> Non
     explored = explore(s, locked(s.release))
     assert explored.complete
     assert {drops(results) for results in explored.outcomes} == {1}
+    assert explored.witness is not None
 
 
 @pytest.mark.parametrize("kernel", KERNELS)
