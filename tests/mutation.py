@@ -47,6 +47,23 @@ EQUIVALENT: Final[dict[str, str]] = {
     "nf_conntrack_confirm: swap \"await Count('drop')\" and \"await Count('insert_failed')\"": (
         "counters are sums"
     ),
+    "nf_conntrack_find: swap 'h = await atomic(find(k, t, zone, net, zone_id))' and "
+    "'rid = nf_ct_zone_id(zone, IP_CT_DIR_REPLY)'": "a local value",
+    "nf_nat_l4proto_unique_tuple: 16 -> 15 in w.attempts < 16": "rounds are 128, 64, 32, 16, 8",
+    "nf_nat_l4proto_unique_tuple: 65536 -> 65537 in (True, 0, 65536)": "offsets end at 65,535",
+    "nf_nat_l4proto_unique_tuple: swap 'if t.protonum in (IPPROTO_ICMP, IPPROTO_ICMPV6):' and "
+    "'if t.protonum == IPPROTO_GRE:'": "a packet has one protocol",
+    "nf_nat_l4proto_unique_tuple: swap 'if t.protonum == IPPROTO_GRE:' and "
+    "'if t.protonum in k.port_protocols:'": "a packet has one protocol",
+    "nf_nat_l4proto_unique_tuple: swap 'w = Window(t, manip is Manip.SRC, first, size, size)' and "
+    "'keep = not r.flags & (NF_NAT_RANGE_PROTO_RANDOM_ALL | NF_NAT_RANGE_PROTO_OFFSET)'": (
+        "local values"
+    ),
+    "nf_nat_l4proto_unique_tuple: swap 'keep = not r.flags & (NF_NAT_RANGE_PROTO_RANDOM_ALL | "
+    "NF_NAT_RANGE_PROTO_OFFSET)' and 'if r.flags & NF_NAT_RANGE_PROTO_RANDOM:'": "a local value",
+    "nf_nat_l4proto_unique_tuple: swap 'if not ct.has_master:' and 'first, size = (1, 65535)'": (
+        "local values"
+    ),
     "packet: 0 -> 1 in return 0": "any one number for all zones is no zone",
     "packet: 0 -> -1 in return 0": "any one number for all zones is no zone",
 }

@@ -30,6 +30,7 @@ from natmodel.ops import (
     Warn,
 )
 from natmodel.paths import (
+    get_unique_tuple,
     nf_conntrack_confirm,
     nf_conntrack_find,
     nf_nat_used_tuple,
@@ -41,6 +42,8 @@ from natmodel.values import (
     AF_INET,
     IP_CT_DIR_ORIGINAL,
     IP_CT_DIR_REPLY,
+    IPPROTO_GRE,
+    IPPROTO_ICMP,
     IPPROTO_TCP,
     IPPROTO_UDP,
     IPS_CONFIRMED,
@@ -49,11 +52,14 @@ from natmodel.values import (
     IPS_SRC_NAT_DONE,
     NF_ACCEPT,
     NF_DROP,
+    NF_NAT_RANGE_MAP_IPS,
+    NF_NAT_RANGE_PROTO_SPECIFIED,
     TCP_CONNTRACK_SYN_SENT,
     TCP_CONNTRACK_TIME_WAIT,
     Conn,
     CtTuple,
     Manip,
+    NatRange,
     Zone,
     nf_ct_invert_tuple,
 )
@@ -70,6 +76,17 @@ CLOSING = Conn(
     IPS_CONFIRMED | IPS_SRC_NAT | IPS_SRC_NAT_DONE,
     tcp_state=TCP_CONNTRACK_TIME_WAIT,
     td_end=1000,
+)
+
+
+# operations whose reply a test gives
+REPLIED = (
+    HashDelete,
+    ops.ReadBysource,
+    ops.RandomU16,
+    ops.RandomBelow,
+    ops.IdLoad,
+    ops.IdIncrement,
 )
 
 
@@ -90,7 +107,7 @@ def play(call: Call[Any], *replies: Any) -> tuple[list[Op[Any]], Any]:
         if isinstance(op, ReadChain):
             nodes = tuple(given.pop(0))
             reply = Chain(nodes, tuple(range(len(nodes))), len(nodes))
-        elif isinstance(op, HashDelete | ops.ReadBysource | ops.RandomU16 | ops.RandomBelow):
+        elif isinstance(op, REPLIED):
             reply = given.pop(0)
 
 
@@ -286,8 +303,8 @@ def test_a_packet_of_a_known_connection_belongs_to_it(k: Release) -> None:
 @pytest.mark.parametrize("k", [OLD, NEW], ids=str)
 def test_no_rule_is_two_null_bindings_that_change_nothing(k: Release) -> None:
     """SPEC d: MAP_IPS to the address it has; tuple free: nothing changes; DONE bits are set."""
-    draws = [0] if k is NEW else []
-    made, fate = life(k, Packet(3, POD), [], [], [], *draws, [], [])
+    limit = [0] if k is NEW else []
+    made, fate = life(k, Packet(3, POD), [], [], [], *limit, [], [])
     added = [op for op in made if isinstance(op, BysourceAdd)]
     assert [op.ct.reply for op in added] == [nf_ct_invert_tuple(POD)]
     assert fate.ct.status == IPS_CONFIRMED | IPS_SRC_NAT_DONE | 0x100
@@ -406,3 +423,80 @@ def test_the_same_connection_means_both_tuples_both_zones_and_the_namespace() ->
         attrs.evolve(turned, net=1),
     ):
         assert not reverse(a, b)
+
+
+# ── who counts as another entry (SPEC e) ────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("k", [OLD, NEW], ids=str)
+def test_the_own_entry_is_passed_over_before_anything_is_asked_of_it(k: Release) -> None:
+    """SPEC e: `e != self`; so a look-up does not even reap it."""
+    own = attrs.evolve(EXPIRED, id=SYN.id)
+    made, used = play(k.tuple_taken(k, own.reply, SYN), [Node(own, IP_CT_DIR_REPLY)])
+    assert not used
+    assert len(made) == 1
+
+
+# ── by source, in range (SPEC a.1, a.2) ─────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    "stranger",
+    [
+        attrs.evolve(POD, l3num=10),
+        attrs.evolve(POD, src=11),
+        attrs.evolve(POD, sport=1001),
+        attrs.evolve(POD, protonum=IPPROTO_UDP),
+    ],
+    ids=["family", "address", "port", "protocol"],
+)
+def test_a_chain_may_hold_other_sources(stranger: CtTuple) -> None:
+    """SPEC a.2: same_src is asked of every connection in the bucket; buckets are shared."""
+    outside = nf_ct_invert_tuple(OUT)
+    mine = attrs.evolve(CLOSING, orig=POD.with_dst(21), reply=outside)
+    other = attrs.evolve(CLOSING, orig=stranger, reply=outside)
+    r = NatRange(NF_NAT_RANGE_MAP_IPS, OUT.src, OUT.src)
+    call = get_unique_tuple.find_appropriate_src(NEW, POD, r, Zone(), 0)
+    assert play(call, (other,))[1] is None
+    assert play(call, (other, mine))[1] == POD.with_src(OUT.src).with_sport(OUT.sport)
+
+
+def test_a_protocol_without_keys_fits_every_range() -> None:
+    """SPEC a.1: l4_in_range, any other protocol: always true."""
+    r = NatRange(NF_NAT_RANGE_PROTO_SPECIFIED, min_proto=1000, max_proto=2000)
+    in_range = get_unique_tuple.l4proto_in_range
+    assert in_range(NEW, CtTuple(AF_INET, 99, 1, 0, 2, 0), Manip.SRC, r)
+    assert not in_range(NEW, CtTuple(AF_INET, IPPROTO_TCP, 1, 999, 2, 1500), Manip.SRC, r)
+
+
+# ── windows of ids and keys (SPEC b.4) ──────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("k", [OLD, NEW], ids=str)
+def test_gre_keys_are_1_to_65535(k: Release) -> None:
+    """SPEC b.4: window (1, 65535); offset 65,535 is the first key again."""
+    t = CtTuple(AF_INET, IPPROTO_GRE, 1, 7, 2, 8)
+    ct = Conn(7, t, nf_ct_invert_tuple(t), has_master=True)
+    found = play(k.l4proto_unique_tuple(k, t, NatRange(), Manip.SRC, ct), 65535, [])[1]
+    assert found == t.with_sport(1)
+
+
+def test_icmp_ids_are_all_65536_from_5_1_on_and_65535_before() -> None:
+    """SPEC b.4: <= 4.20 size 0xFFFF; 5.1+ window (0, 65536)."""
+    t = CtTuple(AF_INET, IPPROTO_ICMP, 1, 7, 2, 8 * 256)
+    ct = Conn(7, t, nf_ct_invert_tuple(t))
+    new = play(NEW.l4proto_unique_tuple(NEW, t, NatRange(), Manip.SRC, ct), 65535, [])[1]
+    old = play(OLD.l4proto_unique_tuple(OLD, t, NatRange(), Manip.SRC, ct), 65535, [])[1]
+    assert (new.sport, old.sport) == (65535, 0)
+
+
+def test_the_last_id_of_a_range_is_taken_without_a_look() -> None:
+    """SPEC b.4: 3.4+ return the last one unprobed; the static is advanced past each used id."""
+    t = CtTuple(AF_INET, IPPROTO_ICMP, 1, 7, 2, 8 * 256)
+    ct = Conn(7, t, nf_ct_invert_tuple(t))
+    r = NatRange(NF_NAT_RANGE_PROTO_SPECIFIED, min_proto=5, max_proto=6)
+    entry = Conn(8, t.with_src(9), nf_ct_invert_tuple(t.with_sport(5)), IPS_CONFIRMED | IPS_SRC_NAT)
+    call = OLD.l4proto_unique_tuple(OLD, t, r, Manip.SRC, ct)
+    made, found = play(call, 0, [Node(entry, IP_CT_DIR_REPLY)], 1)
+    assert found == t.with_sport(6)
+    assert len(made_of(ReadChain, made)) == 1
