@@ -129,7 +129,11 @@ def length(explored: Explored) -> int | None:
 @pytest.mark.parametrize("size", range(1, 17))
 def test_lazy_draws_equal_eager_draws(kernel: str, size: int) -> None:
     """Every range up to 16 ports, 0 to 3 of them occupied: none, a middle, both ends, all three."""
-    for occupied in ([], [size // 2], [0, size - 1], [0, size // 2, size - 1]):
+    middle, ends = [size // 2], [0, size - 1]
+    # On the wider ranges two of them a kernel, the other two on the other kernel.
+    old = kernel == "4.19.66"
+    some = ([], middle + ends) if old else (middle, ends)
+    for occupied in ([], middle, ends, middle + ends) if size <= 6 else some:
         ports = tuple(str(4000 + n) for n in sorted(set(occupied)))
         compare_draws(
             scenario(kernel, f"masquerade to :4000-{3999 + size} random-fully", occupied=ports)
@@ -140,7 +144,11 @@ def test_lazy_draws_equal_eager_draws(kernel: str, size: int) -> None:
 @pytest.mark.parametrize(
     ("nat", "occupied"),
     [
-        ("masquerade to :4000-4039 random-fully", "4003-4009,4020"),
+        pytest.param(
+            "masquerade to :4000-4039 random-fully",
+            "4003-4009,4020",
+            marks=pytest.mark.exhaustive,
+        ),
         pytest.param("masquerade to :4000-4099 random", "4000-4049", marks=pytest.mark.exhaustive),
         ("masquerade to :4000-4039 random", "4003"),
     ],
@@ -152,7 +160,8 @@ def test_lazy_draws_equal_eager_draws_on_wider_ranges(kernel: str, nat: str, occ
 @pytest.mark.parametrize(
     ("size", "occupied"),
     [
-        (8, ("4000",)),
+        (4, ("4000",)),
+        pytest.param(8, ("4000",), marks=pytest.mark.exhaustive),
         pytest.param(7, (), marks=pytest.mark.exhaustive),
         pytest.param(12, ("4005",), marks=pytest.mark.exhaustive),
     ],
