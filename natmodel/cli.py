@@ -304,7 +304,7 @@ def conform_command(files: tuple[str, ...]) -> Result:
 def releases_command() -> Result:
     """The kernels that the model knows, and in what they differ.
 
-    A name is a function in natmodel/paths or natmodel/hashes.py.
+    A name is a function in natmodel/paths or natmodel/hashes.
     """
     rows = list(RELEASES.values())
     widest = max(len(k.name) for k in rows)

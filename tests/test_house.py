@@ -27,6 +27,9 @@ PATHS = sorted((PACKAGE / "paths").glob("[a-z]*.py"))
 # Data flows down this list: a module imports only from lines above its own.
 LAYERS = """
 values errors purity
+hashes.memory hashes.siphash hashes.bucket
+hashes.jhash
+hashes.conntrack hashes.by_source hashes.secure_port hashes.best_ips
 hashes ops
 release
 paths.nf_conntrack_find paths.nf_nat_used_tuple paths.nf_nat_l4proto_unique_tuple
