@@ -27,8 +27,8 @@ PATHS = sorted((PACKAGE / "paths").glob("[a-z]*.py"))
 # Data flows down this list: a module imports only from lines above its own.
 LAYERS = """
 values errors purity
-hashes.memory hashes.siphash hashes.bucket
-hashes.jhash
+hashes.memory hashes.bucket
+hashes.jhash hashes.siphash hashes.md
 hashes.conntrack hashes.by_source hashes.secure_port hashes.best_ips
 hashes ops
 release

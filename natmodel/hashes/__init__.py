@@ -9,14 +9,22 @@ ignored.  Nothing here is drawn at random: the secrets of one boot are a `HashKe
 """
 
 from natmodel.hashes.best_ips import best_ips_hash, find_best_ips
-from natmodel.hashes.bucket import reciprocal_scale
+from natmodel.hashes.bucket import HashBucket, modulo, reciprocal_scale
 from natmodel.hashes.by_source import HashBySrc, hash_by_src_jhash, hash_by_src_siphash
 from natmodel.hashes.conntrack import (
     HashConntrackRaw,
     hash_conntrack_raw_jhash,
     hash_conntrack_raw_siphash_39,
 )
-from natmodel.hashes.jhash import jhash2
+from natmodel.hashes.jhash import (
+    jhash2,
+    jhash2_lookup2,
+    jhash_2words,
+    jhash_2words_lookup2,
+    jhash_3words,
+    jhash_3words_lookup2,
+)
+from natmodel.hashes.md import half_md4_transform, md5_transform
 from natmodel.hashes.memory import (
     HashKeys,
     address_bytes,
@@ -37,6 +45,7 @@ from natmodel.hashes.siphash import SipKey, sip_key, siphash24
 __all__ = [
     "EPHEMERAL_PORT_SHUFFLE_PERIOD",
     "HZ",
+    "HashBucket",
     "HashBySrc",
     "HashConntrackRaw",
     "HashKeys",
@@ -45,12 +54,20 @@ __all__ = [
     "address_bytes",
     "best_ips_hash",
     "find_best_ips",
+    "half_md4_transform",
     "hash_by_src_jhash",
     "hash_by_src_siphash",
     "hash_conntrack_raw_jhash",
     "hash_conntrack_raw_siphash_39",
     "jhash2",
+    "jhash2_lookup2",
+    "jhash_2words",
+    "jhash_2words_lookup2",
+    "jhash_3words",
+    "jhash_3words_lookup2",
     "manip_bytes",
+    "md5_transform",
+    "modulo",
     "native16",
     "native32",
     "reciprocal_scale",
