@@ -22,6 +22,7 @@ from natmodel.hashes import (
     modulo,
     sip_key,
     siphash24,
+    u32_key,
 )
 
 U32_MAX = 0xFFFFFFFF
@@ -111,3 +112,9 @@ def test_modulo_stays_below(val: int, size: int) -> None:
 def test_modulo_of_no_buckets_is_refused() -> None:
     with pytest.raises(ZeroDivisionError):
         modulo(1, 0)
+
+
+def test_u32_key_is_the_first_four_bytes() -> None:
+    assert u32_key(bytes(range(1, 17))) == 0x04030201
+    with pytest.raises(struct.error):
+        u32_key(bytes(3))

@@ -17,7 +17,8 @@ import attrs
 from natmodel.values import AF_INET, CtTuple
 
 M32: Final = 0xFFFFFFFF
-U32: Final = Struct("<I")
+M64: Final = 0xFFFFFFFFFFFFFFFF
+_U32: Final = Struct("<I")
 _IPV4_PADDING: Final = bytes(12)
 
 
@@ -25,9 +26,11 @@ _IPV4_PADDING: Final = bytes(12)
 class HashKeys:
     """The secrets of one boot, as the bytes they have in memory.
 
-    `conntrack` (16 bytes) is nf_conntrack_hash_rnd, `by_source` (16 bytes) nf_nat_hash_rnd: jhash
-    reads the first four bytes as a u32, siphash reads all as two u64.  `net_secret` (64 bytes) is
-    that of net/core/secure_seq.c; siphash releases have, and read, only its first 16 bytes.
+    `conntrack` (16 bytes) is nf_conntrack_hash_rnd, `by_source` (16 bytes) nf_nat_hash_rnd, which
+    came with 4.7: jhash reads the first four bytes as a u32, siphash reads all as two u64.
+    `net_secret` (64 bytes) is that of net/core/secure_seq.c, as MD5 reads it; siphash releases have,
+    and read, only its first 16 bytes.  In 2.6.24 and 2.6.35 its first 48 bytes are the secret of
+    drivers/char/random.c, which the kernel renews every five minutes.
     Raises ValueError for another length.
     """
 
@@ -80,6 +83,15 @@ def tuple_bytes(t: CtTuple) -> bytes:
         + t.dport.to_bytes(2, "big")
         + t.protonum.to_bytes(1, "little")
     )
+
+
+def u32_key(raw: bytes) -> int:
+    """The u32 that jhash reads from the first bytes of a secret.  Raises struct.error below four.
+
+    kernel: unsigned int nf_conntrack_hash_rnd (before 5.15)
+    """
+    key: int = _U32.unpack_from(raw)[0]
+    return key
 
 
 def native16(port: int) -> int:

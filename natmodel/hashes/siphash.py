@@ -6,10 +6,11 @@ from __future__ import annotations
 from struct import Struct
 from typing import Final, TypeAlias
 
+from natmodel.hashes.memory import M64
+
 # siphash_key_t: two u64, as read by a little-endian host.
 SipKey: TypeAlias = tuple[int, int]
 
-_M64: Final = 0xFFFFFFFFFFFFFFFF
 _U64: Final = Struct("<Q")
 _U64_X2: Final = Struct("<2Q")
 
@@ -26,8 +27,8 @@ def sip_key(raw: bytes) -> SipKey:
 def siphash24(data: bytes, key: SipKey) -> int:
     """Aumasson and Bernstein's SipHash-2-4 of any bytes; a u64.
 
-    kernel: siphash, siphash_3u32, siphash_4u32 (4.19.66, 6.12.117), which differ only in how they
-    are handed their bytes
+    kernel: siphash, siphash_3u32, siphash_4u32 (4.19.66, 6.12.117), siphash_4u64 (6.2), which differ
+    only in how they are handed their bytes
     """
     length = len(data)
     # The last word ends with the length's low byte, after what is left of the data.
@@ -46,7 +47,7 @@ def siphash24(data: bytes, key: SipKey) -> int:
 
 def _sip_rounds(n: int, v0: int, v1: int, v2: int, v3: int) -> tuple[int, int, int, int]:
     """n SipRounds.  Rotations are written out: a call for each would double the time."""
-    m = _M64
+    m = M64
     for _ in range(n):
         v0 = v0 + v1 & m
         v2 = v2 + v3 & m
