@@ -27,8 +27,8 @@ PATHS = sorted((PACKAGE / "paths").glob("[a-z]*.py"))
 # Data flows down this list: a module imports only from lines above its own.
 LAYERS = """
 values errors purity
-hashes ops
-release
+hashes ops lines
+release kernel_name
 paths.nf_conntrack_find paths.nf_nat_used_tuple paths.nf_nat_l4proto_unique_tuple
 paths.get_unique_tuple paths.nf_conntrack_confirm
 paths.packet
