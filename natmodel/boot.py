@@ -7,7 +7,7 @@ from functools import cache
 
 import attrs
 
-from natmodel.hashes import HashKeys, reciprocal_scale
+from natmodel.hashes import HashKeys
 from natmodel.nat_text import U32_MAX, Words
 from natmodel.release import Release
 from natmodel.values import CtTuple, Manip
@@ -83,7 +83,7 @@ def hashing(release: Release, boot: Boot | None = None) -> Hashing:
 
     @cache
     def bucket(t: CtTuple, zone_id: int) -> int:
-        return reciprocal_scale(release.hash_conntrack_raw(t, zone_id, mix, keys), boot.buckets)
+        return release.hash_bucket(release.hash_conntrack_raw(t, zone_id, mix, keys), boot.buckets)
 
     @cache
     def bysource_bucket(t: CtTuple, zone_id: int) -> int:

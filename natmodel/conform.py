@@ -21,12 +21,11 @@ from natmodel import ops
 from natmodel.boot import Boot, hashing
 from natmodel.hashes import (
     best_ips_hash,
-    find_best_ips,
     jhash2,
     reciprocal_scale,
 )
 from natmodel.ops import Call, Node, Op, path
-from natmodel.paths.packet import nf_nat_setup_info
+from natmodel.paths.nf_nat_used_tuple import not_harder
 from natmodel.release import Confirmed, Release
 from natmodel.releases import RELEASES
 from natmodel.run import follow, reply_to
@@ -77,12 +76,16 @@ from natmodel.vectors import (
 )
 from natmodel.world import Background, Draw, Entry, Returned, World, flatten
 
-# The functions that are probes, and what vectors call them.
-PROBES: Final = {
-    "nf_nat_used_tuple": "used_tuple",
-    "nf_nat_used_tuple_new": "used_tuple_new",
-    "nf_nat_used_tuple_harder": "used_tuple_harder",
-}
+
+def probes_of(k: Release) -> dict[str, str]:
+    """The functions that are probes, and what vectors call them."""
+    probes = {k.used_tuple_new.__name__: "used_tuple_new"}
+    if k.used_tuple_harder is not not_harder:  # which only goes on to the plain one
+        probes[k.used_tuple_harder.__name__] = "used_tuple_harder"
+    # Where the newer form is the plain one, it goes by that name.
+    return probes | {k.used_tuple.__name__: "used_tuple"}
+
+
 _SIDES: Final = ("orig", "reply")
 # Operations that vectors do not record, each by itself.
 _SILENT: Final = (ops.ReadChain, ops.Count)
@@ -159,7 +162,9 @@ class Listener:
     def __init__(self, k: Release, rover: int | None) -> None:
         self.taken: Final = k.tuple_taken.__name__
         self.find: Final = k.find_get.__name__
-        self.announce: Final = frozenset({*PROBES, self.taken, self.find, "find_appropriate_src"})
+        self.bysource_walk: Final = k.find_appropriate_src.__name__
+        self.announce: Final = frozenset({*probes_of(k), self.taken, self.find, self.bysource_walk})
+        self.asking: Final = probes_of(k)
         self.probes: Final[list[Probe]] = []
         self.rover_trace: Final[list[tuple[str, int]]] = []
         self.rover: int | None = rover
@@ -174,7 +179,7 @@ class Listener:
             self._hear_return(op)
         elif isinstance(op, Call):
             # A probe may ask another probe's function: that is a look-up of its own.
-            if self._probe is None and op.name in PROBES:
+            if self._probe is None and op.name in self.asking:
                 self._probe = op
         elif not isinstance(op, _SILENT):
             self._hear_access(op, reply)
@@ -185,14 +190,14 @@ class Listener:
             self.probes.append(self._probed(call.args[1], returned))
             self._probe = None
             self._lookups.clear()
-        elif call.name == "find_appropriate_src":
+        elif call.name == self.bysource_walk:
             self.bysource = (returned.value,)
-        elif self._probe is not None and call.name not in PROBES:
+        elif self._probe is not None and call.name not in self.asking:
             self._lookups.append(returned)
 
     def _probed(self, t: CtTuple, probe: Returned) -> Probe:
         """The probe that has just ended.  One that is just a tuple_taken names no look-ups."""
-        fn, used = PROBES[probe.call.name], probe.value
+        fn, used = self.asking[probe.call.name], probe.value
         if len(self._lookups) == 1:
             (only,) = self._lookups
             asked = only.call.args[1]
@@ -291,7 +296,7 @@ def commit(k: Release, v: Confirm) -> Commit:
     machine = Machine(k, v.table)
     dice = Dice(value for _, value, _ in v.did.random)
     world = machine.world(v.ct.orig.protonum, None)
-    before = _chains(machine, world)
+    before = _chains(machine, world, v.ct.net)
     warn: list[str] = []
 
     def hear(op: Op[Any] | Returned, reply: Any) -> None:
@@ -305,7 +310,7 @@ def commit(k: Release, v: Confirm) -> Commit:
         done, world, counted = ran.result, ran.world, ran.counted
     except RanOut:
         pass  # the draw without a value tells
-    after = _chains(machine, world)
+    after = _chains(machine, world, v.ct.net)
     added, removed = _nodes_beyond(after, before), _nodes_beyond(before, after)
     buckets = machine.buckets(v.ct)
     # Only insertion makes the time absolute.
@@ -334,13 +339,19 @@ def commit(k: Release, v: Confirm) -> Commit:
     )
 
 
-def _chains(machine: Machine, world: World) -> Chains:
-    """Bucket -> nodes, head first."""
+def _chains(machine: Machine, world: World, net: int) -> Chains:
+    """Bucket -> nodes, head first, of the table that serves this namespace."""
     chains: Chains = {}
-    for node in reversed(world.linked):
+
+    def is_there(node: Node) -> bool:
+        return not machine.k.table_per_net or node.ct.net == net
+
+    for node in filter(is_there, reversed(world.linked)):
         chains.setdefault(machine.bucket(node), []).append(_told_node(node))
     for bucket, nodes in world.background.chains.items():
-        there = [_told_node(node) for node in nodes if world.current(node) is not None]
+        there = [
+            _told_node(node) for node in filter(is_there, nodes) if world.current(node) is not None
+        ]
         chains.setdefault(bucket, []).extend(there)
     return chains
 
@@ -382,7 +393,7 @@ def _stats(counted: Sequence[str], told: Sequence[tuple[str, int]]) -> tuple[tup
 @path
 async def setup_and_confirm(k: Release, ct: Conn, r: NatRange, manip: Manip) -> Confirmed:
     """A flow of a schedule.  A merged connection is freed at once; a dropped one is not, here."""
-    ct = await nf_nat_setup_info(k, ct, r, manip)
+    ct = await k.setup_info(k, ct, r, manip)
     done = await k.confirm(k, ct, IP_CT_DIR_ORIGINAL)
     if done.freed and done.ct.status & IPS_SRC_NAT_DONE:
         await ops.BysourceDel(done.ct.id)
@@ -434,7 +445,9 @@ class Actor:
         self.done: Confirmed | None = None
         self._stage: Final = stage
         self._confirm: Final = k.confirm.__name__
-        announce = frozenset({*PROBES, self._confirm, "find_appropriate_src"})
+        self._bysource_walk: Final = k.find_appropriate_src.__name__
+        self._asking: Final = probes_of(k)
+        announce = frozenset({*self._asking, self._confirm, self._bysource_walk})
         call = setup_and_confirm(k, flow.ct, flow.range, flow.manip)
         self._run: Final = flatten(call, announce)
         # What the path waits on: an operation that is still to be answered, or nothing.
@@ -467,9 +480,9 @@ class Actor:
                 return "rover_write"
             case Call() if op.name == self._confirm:
                 return "confirm"
-            case Call() if op.name in PROBES and self._probe is None:
+            case Call() if op.name in self._asking and self._probe is None:
                 self._probe = op
-                return op.name
+                return f"nf_nat_{self._asking[op.name]}"
         return None
 
     def _answer(self, op: Op[Any] | Returned) -> Any:
@@ -480,9 +493,9 @@ class Actor:
 
     def _hear_return(self, call: Call[Any], value: Any) -> None:
         if call is self._probe:
-            self._tell("probe", call.name, call.args[1], value)
+            self._tell("probe", f"nf_nat_{self._asking[call.name]}", call.args[1], value)
             self._probe = None
-        elif call.name == "find_appropriate_src":
+        elif call.name == self._bysource_walk:
             self._tell("bysource", value is not None, value)
         elif call.name == self._confirm and value.freed:
             self._tell("free", value.ct.id)
@@ -547,12 +560,12 @@ def hashed(k: Release, call: HashCall) -> Hashed:
             ends = call.l3num, call.saddr, call.daddr, call.dport
             return Hashed(result=k.secure_port(*ends, call.jiffies, call.keys))
         case BestIps():
-            return _best_ips(call)
+            return _best_ips(k, call)
 
 
-def _best_ips(call: BestIps) -> Hashed:
+def _best_ips(k: Release, call: BestIps) -> Hashed:
     t, r = call.t, call.range
-    address = find_best_ips(t, r, call.zone.id, call.manip)
+    address = k.find_best_ips(t, r, call.zone.id, call.manip)
     result = t.with_src(address) if call.manip is Manip.SRC else t.with_dst(address)
     if not r.flags & NF_NAT_RANGE_MAP_IPS or r.min_addr == r.max_addr:
         return Hashed(result=result)

@@ -120,6 +120,8 @@ class ReadChain(Op[Chain]):
     zone_id: int
     # does the caller count nodes, against a chain limit?
     counting: bool = False
+    # the namespace that has a table of its own (<= 4.6); None where one table serves all
+    net: int | None = None
 
 
 @attrs.frozen(cache_hash=True)
@@ -130,8 +132,15 @@ class LockBuckets(Op[None]):
 
 
 @attrs.frozen(cache_hash=True)
+class LockTable(Op[None]):
+    """spin_lock(&nf_conntrack_lock), <= 3.14: not runnable while another CPU holds it."""
+
+    ct: Conn
+
+
+@attrs.frozen(cache_hash=True)
 class UnlockBuckets(Op[None]):
-    """nf_conntrack_double_unlock."""
+    """nf_conntrack_double_unlock, or spin_unlock(&nf_conntrack_lock)."""
 
     ct: Conn
 
@@ -168,6 +177,13 @@ class BysourceAdd(Op[None]):
 
     ct: Conn
     zone_id: int
+
+
+@attrs.frozen(cache_hash=True)
+class BysourceWrite(Op[None]):
+    """nf_conntrack_alter_reply of a connection that by-source readers can already see (<= 2.6.35)."""
+
+    ct: Conn
 
 
 @attrs.frozen(cache_hash=True)

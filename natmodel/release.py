@@ -8,11 +8,18 @@ that differs is a function here; a number that differs is a number here.  No pat
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any, Literal
 
 import attrs
 
-from natmodel.hashes import HashBySrc, HashConntrackRaw, SecurePortEphemeral
-from natmodel.ops import Call, Node
+from natmodel.hashes import (
+    FindBestIps,
+    HashBucket,
+    HashBySrc,
+    HashConntrackRaw,
+    SecurePortEphemeral,
+)
+from natmodel.ops import Call, Node, Op
 from natmodel.values import Conn, CtTuple, Manip, NatRange, Zone
 
 
@@ -62,49 +69,94 @@ class Fate:
     ct: Conn | None
 
 
+# Are there zones, have they an id only, or a direction as well?
+Zones = Literal["none", "id", "directed"]
 UsedTuple = Callable[["Release", CtTuple, Conn], Call[bool]]
+
+
+def absent(*args: object) -> Call[Any]:
+    """The release has no such function, and none of its others asks for it."""
+    raise AssertionError("this release has no such function")
 
 
 @attrs.frozen(eq=False, repr=False, kw_only=True)
 class Release:
-    """One behaviour generation, fully written.  Rows are compared by identity and named by `name`."""
+    """One behaviour generation, fully written.  Rows are compared by identity and named by `name`.
+
+    `absent` stands for a kernel function that the release has not.
+    """
 
     name: str
     # Which trees this row was held against, and since when the kernel has behaved so.
     covers: str
 
-    # nf_conntrack_core.c
+    # nf_conntrack_core.c: look-ups
     find_get: Callable[[Release, CtTuple, Zone, int], Call[Node | None]]
+    find: Callable[[Release, CtTuple, Zone, int, int], Call[Node | None]]
     tuple_taken: Callable[[Release, CtTuple, Conn], Call[bool]]
-    confirm: Callable[[Release, Conn, int], Call[Confirmed]]
-    resolve_clash: Callable[[Release, Conn, Node], Call[Confirmed]]
-    # MIN_CHAINLEN and the modulus of the random part; None where chains may grow
-    chain_limit: tuple[int, int] | None
+    # is an entry unlinked by a timer of its own, or does it stay until somebody meets it?
+    timer_per_entry: bool
+    # has each namespace a table of its own?
+    table_per_net: bool
     # the zone id that goes into a tuple's hash, for one direction
     hash_zone_id: Callable[[Zone, int], int]
     hash_conntrack_raw: HashConntrackRaw
+    # what makes a bucket of the raw hash and the table's size
+    hash_bucket: HashBucket
 
-    # nf_nat_core.c
+    # nf_conntrack_core.c: confirm
+    confirm: Callable[[Release, Conn, int], Call[Confirmed]]
+    lock: Callable[[Conn], Op[None]]
+    test_keys: Callable[[Release, Conn], Call[Confirmed]]
+    clash: Callable[[Release, Conn], Call[Node | None]]
+    resolve_clash: Callable[[Release, Conn, Node], Call[Confirmed]]
+    merge: Callable[[Release, Conn, Node], Call[Confirmed | None]]
+    resolve_clash_harder: Callable[[Release, Conn], Call[Confirmed | None]]
+    # MIN_CHAINLEN and the modulus of the random part; None where chains may grow
+    chain_limit: tuple[int, int] | None
+    # the name of the function that draws it; "" where there is none
+    rng_below: str
+
+    # nf_nat_core.c: the choice
     get_unique_tuple: Callable[[Release, CtTuple, NatRange, Conn, Manip], Call[CtTuple]]
-    l4proto_unique_tuple: Callable[[Release, CtTuple, NatRange, Manip, Conn], Call[CtTuple]]
+    # NF_NAT_RANGE_*: the flags that the release looks at
+    range_flags: int
+    find_best_ips: FindBestIps
     used_tuple: UsedTuple
     # the fast path's first question, about the tuple as it is
     used_tuple_new: UsedTuple
     # a walk's question; the last argument is attempts_left
     used_tuple_harder: Callable[[Release, CtTuple, Conn, int], Call[bool]]
-    bysource_zone_id: Callable[[Zone], int]
-    hash_by_src: HashBySrc
-    # the random number generator's name, and NF_NAT_MAX_ATTEMPTS (None: no bound)
+    l4proto_unique_tuple: Callable[[Release, CtTuple, NatRange, Manip, Conn], Call[CtTuple]]
+    port_window: Callable[[CtTuple, NatRange, Manip], tuple[int, int] | None]
+    # the random number generator's name ("" where there is none), and NF_NAT_MAX_ATTEMPTS (None: no
+    # bound)
     rng: str
     max_attempts: int | None
+    secure_port: SecurePortEphemeral
 
-    # l4proto tables
+    # nf_nat_core.c: the by-source hash
+    find_appropriate_src: Callable[[Release, CtTuple, NatRange, Zone, int], Call[CtTuple | None]]
+    bysource_zone_id: Callable[[Zone], int]
+    hash_by_src: HashBySrc
+    setup_info: Callable[[Release, Conn, NatRange, Manip], Call[Conn]]
+
+    # l4proto tables: who has a tracker, whose ports NAT can change, who may be merged
+    trackers: frozenset[int]
     port_protocols: frozenset[int]
     allow_clash: Callable[[int], bool]
-    secure_port: SecurePortEphemeral
+    # is there NAT for IPv6?
+    nat_ipv6: bool
+    # what tells zones apart
+    zones: Zones
 
     # the hooks from PRE_ROUTING to POST_ROUTING, after the ORIGINAL look-up has found nothing
     new_connection: Callable[[Release, Packet], Call[Fate]]
 
     def __repr__(self) -> str:
         return self.name
+
+
+def known_flags(k: Release, r: NatRange) -> int:
+    """The range's flags that the release has heard of; it does not look at any other bit."""
+    return r.flags & k.range_flags

@@ -568,7 +568,7 @@ def trace_lines(
         yield Line("")
     for label, what in (*_endings(trace), *notes):
         yield from _wrapped(f"{_INDENT}{label:<9}", what, width)
-    if trace.scenario.release is RELEASES.get(trace.scenario.kernel):
+    if trace.scenario.release is RELEASES.get(trace.scenario.release.name):
         yield from again(trace, width, source)
 
 

@@ -18,7 +18,7 @@ import attrs
 from natmodel import scenario_file
 from natmodel.boot import Boot, hashing
 from natmodel.errors import BadInput
-from natmodel.hashes import find_best_ips
+from natmodel.kernel_name import kernel_rows
 from natmodel.nat_text import (
     ICMPS,
     TCP_CONNTRACK_ESTABLISHED,
@@ -139,6 +139,29 @@ def pods(number: int) -> tuple[PacketSpec, ...]:
     return tuple(map(PacketSpec.parse, texts))
 
 
+@cache
+def row_of(kernel: str) -> str:
+    """The row that a kernel's name means: its own name, or what `uname` says.
+
+    Raises BadInput if the name is none, or leaves open which row it is.
+    """
+    if kernel in RELEASES:
+        return kernel
+    try:
+        answer = kernel_rows(kernel)
+    except BadInput as error:
+        raise BadInput(f"kernel {shown(kernel)}: {error}") from None
+    if answer.certain:
+        return answer.rows[0]
+    if not answer.rows:
+        raise BadInput(f"kernel {shown(kernel)}: no row is known to be this kernel's")
+    rows = ", ".join(answer.rows)
+    raise BadInput(
+        f"kernel {shown(kernel)}: the name leaves open which of the rows {rows} it is; "
+        "`natmodel releases --of` says what would tell"
+    )
+
+
 # ── the scenario ────────────────────────────────────────────────────────────────────────────────
 
 
@@ -184,6 +207,7 @@ class Scenario:
         self._check_rules()
         self._check_cpus()
         self._check_families()
+        self._check_zones()
         self._check_ports()
         self._check_keys()
         self._check_reopened()
@@ -197,7 +221,8 @@ class Scenario:
 
     @property
     def release(self) -> Release:
-        return RELEASES[self.kernel]
+        """The row that the kernel's name means."""
+        return RELEASES[row_of(self.kernel)]
 
     def world(self) -> World:
         """The shared memory at the start; always the same one, so that states can be compared."""
@@ -214,10 +239,20 @@ class Scenario:
         """What each CPU runs."""
         made = [
             spec.packet(n, self._range(Manip.DST, spec), self._range(Manip.SRC, spec))
-            for n, spec in enumerate(self.packets)
+            for n, spec in enumerate(self.tracked)
         ]
         todo = [tuple(made[cpu :: self.cpus]) for cpu in range(self.cpus)]
         return tuple(packets(self.release, on_cpu, ()) for on_cpu in todo)
+
+    @cached_property
+    def tracked(self) -> tuple[PacketSpec, ...]:
+        """The packets as the kernel's trackers see them: without keys where they know none."""
+        return tuple(attrs.evolve(spec, t=self._tracked(spec.t)) for spec in self.packets)
+
+    def _tracked(self, t: CtTuple) -> CtTuple:
+        """kernel: nf_ct_get_tuple"""
+        known = t.protonum in self.release.trackers
+        return t if known else t.with_sport(0).with_dport(0)
 
     def bound(self) -> str:
         """What a verdict covers, in one line."""
@@ -225,7 +260,7 @@ class Scenario:
         if any(rule.kind == "masquerade" for rule in self.nat):
             nat += f" ({self.outside})"
         parts = [
-            f"kernel {self.kernel}",
+            self._kernel_text(),
             nat,
             f"{_counted(len(self.packets), 'packet')} on {_counted(self.cpus, 'cpu')}",
             self._occupied_text(),
@@ -236,6 +271,10 @@ class Scenario:
         elif self.release.chain_limit is not None:
             parts.append("chains below their limit")
         return ", ".join(parts)
+
+    def _kernel_text(self) -> str:
+        row = row_of(self.kernel)
+        return f"kernel {row}" if row == self.kernel else f"kernel {shown(self.kernel)} = {row}"
 
     def _occupied_text(self) -> str:
         if not self.occupied:
@@ -271,7 +310,7 @@ class Scenario:
         strangers = self._strangers()
         for item in self.occupied:
             if isinstance(item, EntrySpec):
-                yield _entry(attrs.evolve(item.ct, id=number))
+                yield _entry(self._as_tracked(attrs.evolve(item.ct, id=number)))
                 number += 1
                 continue
             for place in self._places(item):
@@ -283,12 +322,15 @@ class Scenario:
                     field = "reply.sport" if place.protonum in ICMPS else "reply.dport"
                     yield Stamp(template, field, item.first, item.last, sport_step=True)
 
+    def _as_tracked(self, ct: Conn) -> Conn:
+        return attrs.evolve(ct, orig=self._tracked(ct.orig), reply=self._tracked(ct.reply))
+
     def _places(self, ports: Ports) -> list[Place]:
         """Where a port must be held so that no packet can have it; each once."""
         places: dict[Place, None] = {}
-        for spec in self.packets:
+        for spec in self.tracked:
             t = spec.t
-            if t.protonum not in PROTO_NAMES:
+            if t.protonum not in self.release.trackers:
                 continue  # has no ports
             zone_id = nf_ct_zone_id(spec.zone, IP_CT_DIR_REPLY)
             first, last = self._sources(spec)
@@ -318,7 +360,7 @@ class Scenario:
         if r is None:
             yield t.dst, t.dport
             return
-        dst = find_best_ips(t, r, spec.zone.id, Manip.DST)
+        dst = self.release.find_best_ips(t, r, spec.zone.id, Manip.DST)
         moves = t.protonum in self.release.port_protocols or (
             t.protonum == IPPROTO_GRE and spec.master
         )
@@ -356,8 +398,7 @@ class Scenario:
     # ── what makes no sense ─────────────────────────────────────────────────────────────────────
 
     def _check_kernel(self) -> None:
-        if self.kernel not in RELEASES:
-            raise BadInput(f"kernel {shown(self.kernel)}: unknown; known are {', '.join(RELEASES)}")
+        row_of(self.kernel)
 
     def _check_rules(self) -> None:
         for one, two in pairwise(sorted(self.nat, key=lambda rule: rule.manip.value)):
@@ -374,15 +415,27 @@ class Scenario:
             )
 
     def _check_families(self) -> None:
-        for rule in self.nat:
-            family = self._family(rule)
-            for spec in self.packets:
+        for spec in self.packets:
+            for rule in self.nat:
+                family = self._family(rule)
                 if family not in (None, spec.t.l3num):
                     ours, theirs = _family_text(spec.t.l3num), _family_text(family)
                     what = f"{rule} ({self.outside})" if rule.kind == "masquerade" else str(rule)
                     raise BadInput(
                         f"packet '{spec}': address family: it is {ours}, and '{what}' is {theirs}"
                     )
+
+            if spec.t.l3num != AF_INET and not self.release.nat_ipv6:
+                raise BadInput(f"packet '{spec}': {self.release} has no NAT for IPv6")
+
+    def _check_zones(self) -> None:
+        zoned: list[tuple[str, Zone]] = [("packet", spec.zone) for spec in self.packets]
+        zoned += [("occupied", i.ct.zone) for i in self.occupied if isinstance(i, EntrySpec)]
+        for where, zone in zoned:
+            if zone != DEFAULT_ZONE and self.release.zones == "none":
+                raise BadInput(f"{where}: {self.release} has no zones")
+            if zone.dir != DEFAULT_ZONE.dir and self.release.zones == "id":
+                raise BadInput(f"{where}: zones of {self.release} have no direction")
 
     def _check_ports(self) -> None:
         ports = [item for item in self.occupied if isinstance(item, Ports)]
@@ -397,15 +450,16 @@ class Scenario:
         for spec in self.occupied:
             if not isinstance(spec, EntrySpec):
                 continue
-            for direction in _entry(spec.ct).hashed:
-                zone_id = nf_ct_zone_id(spec.ct.zone, direction)
-                owners = list(self._owners(spec.ct.tuplehash(direction), zone_id))
+            ct = self._as_tracked(spec.ct)
+            for direction in _entry(ct).hashed:
+                zone_id = nf_ct_zone_id(ct.zone, direction)
+                owners = list(self._owners(ct.tuplehash(direction), zone_id))
                 if len({ct.id for ct in owners}) > 1:
                     side = "reply" if direction else "original"
                     raise BadInput(f"occupied '{spec}': another entry owns its {side} key")
 
     def _check_reopened(self) -> None:
-        for spec in self.packets:
+        for spec in self.tracked:
             zone_id = nf_ct_zone_id(spec.zone, IP_CT_DIR_ORIGINAL)
             for ct in self._owners(spec.t, zone_id):
                 found = ct.status & IPS_CONFIRMED and ct.timeout > 0

@@ -355,6 +355,16 @@ class World:
                 seen.add(node.ct.id)
                 yield node.ct
 
+    def bury(self, conn_id: int) -> World:
+        """The entry's timer has fired: both its nodes and its by-source node are unlinked."""
+        return attrs.evolve(
+            self,
+            linked=tuple(node for node in self.linked if node.ct.id != conn_id),
+            gone=self.gone | ({conn_id} - {node.ct.id for node in self.linked}),
+            bysource=tuple(ct for ct in self.bysource if ct.id != conn_id),
+            bysource_gone=self.bysource_gone | ({conn_id} - {ct.id for ct in self.bysource}),
+        )
+
     def expire(self, conn_id: int) -> World:
         """The entry's timeout has passed; it stays linked until somebody reaps it."""
         if not any(node.ct.id == conn_id for node in self.linked):
@@ -390,6 +400,8 @@ def read_chain(w: World, op: ops.ReadChain) -> tuple[Chain, World]:
 
 def _same_chain(hashing: Hashing, node: Node, op: ops.ReadChain) -> bool:
     """Is the node in the bucket that op walks?"""
+    if op.net is not None and node.ct.net != op.net:
+        return False
     zone_id = hashing.zone_id(node.ct.zone, node.direction)
     t = node.t
     if t == op.t:
@@ -405,7 +417,7 @@ def _counted_chain(w: World, op: ops.ReadChain) -> Chain:
     chain = [node for node in reversed(w.linked) if _same_chain(w.background.hashing, node, op)]
     for node in w.background.chains.get(bucket(op.t, op.zone_id), ()):
         now = w.current(node)
-        if now is not None:
+        if now is not None and (op.net is None or now.ct.net == op.net):
             chain.append(now)
     told = [(n, node) for n, node in enumerate(chain) if node.t == op.t or node.ct.timeout <= 0]
     return Chain(tuple(node for _, node in told), tuple(n for n, _ in told), len(chain))
@@ -421,6 +433,12 @@ def _wait_for_locks(w: World, ct: Conn) -> None:
     keys = {ct.orig, ct.reply}
     if any(held.orig in keys or held.reply in keys for held in w.locked):
         raise Blocked
+
+
+def lock_table(w: World, op: ops.LockTable) -> tuple[None, World]:
+    if w.locked:
+        raise Blocked
+    return None, w.arranged(locked=(op.ct,))
 
 
 def unlock_buckets(w: World, op: ops.UnlockBuckets) -> tuple[None, World]:
@@ -457,6 +475,11 @@ def bysource_add(w: World, op: ops.BysourceAdd) -> tuple[None, World]:
     return None, w.arranged(bysource=(op.ct, *w.bysource))
 
 
+def bysource_write(w: World, op: ops.BysourceWrite) -> tuple[None, World]:
+    cts = tuple(op.ct if ct.id == op.ct.id else ct for ct in w.bysource)
+    return None, w.arranged(bysource=cts)
+
+
 def bysource_del(w: World, op: ops.BysourceDel) -> tuple[None, World]:
     cts = tuple(ct for ct in w.bysource if ct.id != op.id)
     if len(cts) < len(w.bysource):
@@ -484,11 +507,13 @@ def no_effect(w: World, op: Op[Any]) -> tuple[None, World]:
 REPLIES: Final[dict[type, Callable[[World, Any], tuple[Any, World]]]] = {
     ops.ReadChain: read_chain,
     ops.LockBuckets: lock_buckets,
+    ops.LockTable: lock_table,
     ops.UnlockBuckets: unlock_buckets,
     ops.HashInsert: hash_insert,
     ops.HashDelete: hash_delete,
     ops.ReadBysource: read_bysource,
     ops.BysourceAdd: bysource_add,
+    ops.BysourceWrite: bysource_write,
     ops.BysourceDel: bysource_del,
     ops.RoverLoad: load_hint,
     ops.RoverStore: store_rover,

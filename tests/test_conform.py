@@ -19,7 +19,6 @@ from hypothesis import strategies as st
 
 from natmodel import ops
 from natmodel.conform import (
-    PROBES,
     Machine,
     Report,
     Stage,
@@ -29,6 +28,7 @@ from natmodel.conform import (
     conform_files,
     first_probe,
     in_runs,
+    probes_of,
     setup_and_confirm,
 )
 from natmodel.errors import BadInput
@@ -73,28 +73,40 @@ def report_on(tmp_path: Path, *vectors: dict[str, Any]) -> Report:
 # ── the model does what the kernel did ──────────────────────────────────────────────────────────
 
 
-def test_both_generations_have_their_files() -> None:
-    assert {f"{release}{part}.jsonl.xz" for release, part in product(RELEASES, COUNTS)} == set(
+# The recorded releases; all of them have a row of their own.
+RECORDED = sorted({name.removesuffix(".jsonl.xz").removesuffix(".sharp") for name in FILES})
+
+
+def test_every_recorded_release_has_its_files_and_a_row() -> None:
+    assert {f"{release}{part}.jsonl.xz" for release, part in product(RECORDED, COUNTS)} == set(
         FILES
     )
+    assert len(RECORDED) == 22
+    assert set(RECORDED) <= set(RELEASES)
 
 
-# A part in four, so that the long walks of 4.19.66 keep no worker busy for long.
-@pytest.mark.parametrize(
-    ("name", "kind", "part"),
-    [
+def played(*parts: int) -> list[tuple[str, str, int]]:
+    """(file, kind, part): every part of a file is played somewhere."""
+    return [
         (name, kind, part)
-        for name, kind in product(FILES, KINDS)
+        for name, kind, part in product(FILES, KINDS, parts)
         if kind in ("unique_tuple", "confirm") or ".sharp" not in name
-        for part in range(4 if kind == "unique_tuple" else 1)
-    ],
-)
+    ]
+
+
+# Of each file and kind, a part in seven is played in every run; `tox -e conform` plays the files whole.
+@pytest.mark.parametrize(("name", "kind", "part"), played(0))
 def test_the_model_agrees_with_the_kernel(name: str, kind: str, part: int) -> None:
-    parts = 4 if kind == "unique_tuple" else 1
     every = of_kind(name, kind)
     assert len(every) == COUNTS[".sharp" if ".sharp" in name else ""][kind]
-    verdicts = [conform(read_vector(line, name)) for line in every[part::parts]]
+    verdicts = [conform(read_vector(line, name)) for line in every[part::7]]
     assert {verdict.outcome for verdict in verdicts} == {"agree"}
+
+
+@pytest.mark.exhaustive
+@pytest.mark.parametrize(("name", "kind", "part"), played(*range(1, 7)))
+def test_the_model_agrees_with_the_kernel_in_all(name: str, kind: str, part: int) -> None:
+    test_the_model_agrees_with_the_kernel(name, kind, part)
 
 
 def test_files_are_conformed_as_a_whole(tmp_path: Path) -> None:
@@ -364,7 +376,7 @@ class Stepper:
     """The same flows by the explorer's steps, switching only where vectors do."""
 
     def __init__(self, k: Release, v: Interleave) -> None:
-        self.points = {*PROBES, k.confirm.__name__}
+        self.points = {*probes_of(k), k.confirm.__name__}
         self.threads = Threads()
         self.world = Machine(k, v.table).world(v.flows[0].ct.orig.protonum, v.rover)
         self.at = [
@@ -418,7 +430,7 @@ class Stepper:
         return self.threads.pending[self.at[cpu]] is None
 
 
-@pytest.mark.parametrize("name", [OLD, NEW])
+@pytest.mark.parametrize("name", [name for name in FILES if ".sharp" not in name])
 def test_switching_only_at_those_points_the_finer_steps_end_alike(name: str) -> None:
     steps = turns = 0
     for line in of_kind(name, "schedule"):

@@ -35,6 +35,8 @@ release kernel_name
 paths.nf_conntrack_find paths.nf_nat_used_tuple paths.nf_nat_l4proto_unique_tuple
 paths.get_unique_tuple paths.nf_conntrack_confirm
 paths.packet
+releases.range_flags releases.l4proto
+releases.v2 releases.v3 releases.v4 releases.v5 releases.v6 releases.v7
 releases controls
 world
 run draws threads schedule nat_text

@@ -23,6 +23,7 @@ from natmodel.testing import NatMachine, PacketDropped, Turn, linked_entries, wi
 from natmodel.trace import trace_of
 from natmodel.values import Conn
 from natmodel.verdict import check, replay
+from tests.kernels import ROUNDS, ROVER, each_kernel
 from tests.machine import (
     BLIND,
     CELLS,
@@ -93,13 +94,13 @@ def test_the_failure_ends_in_the_lane_trace_of_its_schedule(name: str) -> None:
 # ── it finds nothing where there is nothing ─────────────────────────────────────────────────────
 
 
-@pytest.mark.parametrize("kernel", RELEASES)
+@each_kernel(ROVER, ROUNDS)
 def test_different_free_ports_never_fail(kernel: str) -> None:
     packets = [f"tcp 172.16.1.{n}:{n} > 198.51.100.7:80" for n in (8, 9)]
     assert shrunk(machine_for(Scenario(kernel=kernel, packets=packets)), examples=50) is None
 
 
-@pytest.mark.parametrize("kernel", RELEASES)
+@each_kernel(ROVER, ROUNDS)
 def test_invariants_hold_where_drops_are_accepted_and_anything_expires(kernel: str) -> None:
     class Anything(NatMachine):
         scenario = Scenario(
@@ -117,13 +118,13 @@ def test_invariants_hold_where_drops_are_accepted_and_anything_expires(kernel: s
     assert shrunk(Anything, examples=60) is None
 
 
-@pytest.mark.parametrize("kernel", RELEASES)
+@each_kernel(ROVER, ROUNDS)
 def test_choice_and_confirm_in_one_step_never_clash(kernel: str) -> None:
     k = locked(RELEASES[kernel])
     assert shrunk(machine_for(Scenario(kernel=kernel), k), examples=50) is None
 
 
-@pytest.mark.parametrize("kernel", RELEASES)
+@each_kernel(ROVER, ROUNDS)
 def test_choice_and_confirm_in_one_step_still_run_out_of_ports(kernel: str) -> None:
     s = Scenario(kernel=kernel, nat=(EIGHT_PORTS,), occupied=("4000-4007",))
     failure = shrunk(machine_for(s, locked(RELEASES[kernel])))

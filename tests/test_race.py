@@ -15,7 +15,6 @@ from natmodel.controls import locked
 from natmodel.ops import atomic, path
 from natmodel.paths.nf_conntrack_confirm import confirm_linking_one_by_one
 from natmodel.release import Confirmed, Release
-from natmodel.releases import RELEASES
 from natmodel.scenario import Scenario
 from natmodel.system import System
 from natmodel.values import IPS_CONFIRMED, NF_DROP, Conn
@@ -31,27 +30,27 @@ from tests.exploring import (
     reachable,
     scenario,
 )
+from tests.kernels import ROUNDS, ROVER, each_kernel
 
-KERNELS = tuple(RELEASES)
 TWO_OF_THREE = ((1025, 1026), (600, 700), (32769, 1))
 
 
 # ── default mode ────────────────────────────────────────────────────────────────────────────────
 
 
-@pytest.mark.parametrize("kernel", KERNELS)
+@each_kernel(ROVER, ROUNDS)
 @pytest.mark.parametrize("ports", TWO_OF_THREE)
 def test_different_free_source_ports_never_race(kernel: str, ports: tuple[int, ...]) -> None:
     assert check(scenario(kernel, ports=ports)).quantifier is Quantifier.NEVER
 
 
-@pytest.mark.parametrize("kernel", KERNELS)
+@each_kernel(ROVER, ROUNDS)
 def test_three_different_free_source_ports_never_race(kernel: str) -> None:
     s = scenario(kernel, ports=(1025, 1026, 1027))
     assert check(s).quantifier is Quantifier.NEVER
 
 
-@pytest.mark.parametrize("kernel", KERNELS)
+@each_kernel(ROVER, ROUNDS)
 def test_equal_source_ports_race_exactly_when_they_overlap(kernel: str) -> None:
     assert overlaps_and_drops(kernel, "masquerade") == {(True, 1), (False, 0)}
 
@@ -101,7 +100,7 @@ MODES = ("masquerade", "masquerade random", "masquerade random-fully",
          "snat to 203.0.113.1:4000-4002 random-fully", "snat to 203.0.113.1:4000-4002")  # fmt: skip
 
 
-@pytest.mark.parametrize("kernel", KERNELS)
+@each_kernel(ROVER, ROUNDS)
 @pytest.mark.parametrize("nat", MODES)
 def test_choosing_and_confirming_in_one_step_never_loses_a_packet(kernel: str, nat: str) -> None:
     s = scenario(kernel, nat)
@@ -111,7 +110,7 @@ def test_choosing_and_confirming_in_one_step_never_loses_a_packet(kernel: str, n
     assert explored.witness is None
 
 
-@pytest.mark.parametrize("kernel", KERNELS)
+@each_kernel(ROVER, ROUNDS)
 @pytest.mark.parametrize("nat", ["snat to 203.0.113.1:4000", "snat to 203.0.113.1:4000-4001"])
 def test_one_step_does_not_help_against_exhaustion(kernel: str, nat: str) -> None:
     s = scenario(kernel, nat, occupied=() if nat.endswith(":4000") else ("4000",))
@@ -121,7 +120,7 @@ def test_one_step_does_not_help_against_exhaustion(kernel: str, nat: str) -> Non
     assert explored.witness is not None
 
 
-@pytest.mark.parametrize("kernel", KERNELS)
+@each_kernel(ROVER, ROUNDS)
 def test_one_step_does_not_help_equal_original_tuples(kernel: str) -> None:
     s = scenario(kernel, packet=[POD.format(8, 32769)] * 2)
     explored = explore(s, locked(s.release))
@@ -215,7 +214,7 @@ def test_random_ports_for_one_socket_s_datagrams() -> None:
     assert not any(verdict == NF_DROP for outcome in new for verdict, _ in outcome)
 
 
-@pytest.mark.parametrize("kernel", KERNELS)
+@each_kernel(ROVER, ROUNDS)
 def test_no_rule_no_race_for_different_sources(kernel: str) -> None:
     assert check(scenario(kernel, "none")).quantifier is Quantifier.NEVER
 

@@ -14,6 +14,7 @@ from natmodel.releases import RELEASES
 from natmodel.scenario import Scenario
 from natmodel.testing import with_release
 from natmodel.trace import Cause, Ending, Kind, Trace, What
+from tests.kernels import each_kernel
 from tests.tracing import FOUR_PORTS, POD, SCENARIOS, trace_by, walked, witness_of
 
 
@@ -84,7 +85,7 @@ def test_the_original_tuple_of_an_answering_entry_is_no_race_for_a_port() -> Non
     assert (cause.looked, cause.taken) == (5, 10)
 
 
-@pytest.mark.parametrize("kernel", list(RELEASES))
+@each_kernel(*RELEASES)
 def test_choosing_and_confirming_at_once_is_no_race(kernel: str) -> None:
     scenario = Scenario.from_arguments(kernel=kernel, nat=["snat to 203.0.113.1:4000"])
     trace = trace_by(with_release(scenario, locked(RELEASES[kernel])), "00 11")

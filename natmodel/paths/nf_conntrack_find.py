@@ -24,12 +24,34 @@ from natmodel.values import (
 
 
 def no_zone(zone: Zone, direction: int) -> int:
-    """Releases that do not hash the zone (4.4 .. 5.14)."""
+    """Releases that do not hash the zone (2.6.24; 4.4 .. 5.14)."""
     return 0
+
+
+def zone_of_both_directions(zone: Zone, direction: int) -> int:
+    """Releases whose zones have an id and no direction.  kernel: nf_ct_zone (2.6.35 .. 4.2)"""
+    return zone.id
 
 
 def nf_ct_is_expired(ct: Conn) -> bool:
     return ct.timeout <= 0
+
+
+def equal_in_zone(h: Node, t: CtTuple, zone: Zone) -> bool:
+    """Same tuple and zone; whether the entry is confirmed is not asked.
+
+    kernel: nf_ct_tuple_equal and nf_ct_zone, side by side (2.6.35 .. 4.2)
+    """
+    return h.t == t and h.ct.zone.id == zone.id
+
+
+def equal_in_zone_of_direction(h: Node, t: CtTuple, zone: Zone) -> bool:
+    """Same tuple, same zone as seen from h's direction; CONFIRMED is not asked.
+
+    kernel: nf_ct_tuple_equal and nf_ct_zone_equal, side by side (4.3 .. 4.6)
+    """
+    same_zone = nf_ct_zone_id(h.ct.zone, h.direction) == nf_ct_zone_id(zone, h.direction)
+    return h.t == t and same_zone
 
 
 def nf_ct_key_equal(h: Node, t: CtTuple, zone: Zone, net: int) -> bool:
@@ -37,12 +59,10 @@ def nf_ct_key_equal(h: Node, t: CtTuple, zone: Zone, net: int) -> bool:
 
     kernel: nf_ct_key_equal (4.7 .. 7.3.4)
     """
-    ct, direction = h.ct, h.direction
     return (
-        h.t == t
-        and nf_ct_zone_id(ct.zone, direction) == nf_ct_zone_id(zone, direction)
-        and ct.status & IPS_CONFIRMED != 0
-        and ct.net == net
+        equal_in_zone_of_direction(h, t, zone)
+        and h.ct.status & IPS_CONFIRMED != 0
+        and h.ct.net == net
     )
 
 
@@ -59,6 +79,74 @@ async def nf_ct_gc_expired(ct: Conn) -> None:
 
 
 # ── __nf_conntrack_find_get ─────────────────────────────────────────────────────────────────────
+
+
+@path
+async def find_any(k: Release, t: CtTuple, zone: Zone, net: int, zone_id: int) -> Node | None:
+    """The first entry with this tuple: no zones, no namespaces, nothing else is asked.
+
+    kernel: __nf_conntrack_find, nf_conntrack_find_get (2.6.24)
+    """
+    for h in (await ReadChain(t, zone_id)).nodes:
+        if h.t == t:
+            return h
+    return None
+
+
+@path
+async def find_unless_dying(
+    k: Release, t: CtTuple, zone: Zone, net: int, zone_id: int
+) -> Node | None:
+    """The first entry with this tuple and zone; if that one is going, there is none.
+
+    kernel: nf_conntrack_find_get (2.6.35), __nf_conntrack_find_get (3.10, 3.13)
+    """
+    for h in (await ReadChain(t, zone_id, net=net)).nodes:
+        if equal_in_zone(h, t, zone):
+            return None if h.ct.status & IPS_DYING or not h.ct.refcount else h
+    return None
+
+
+@path
+async def find_confirmed_unless_dying(
+    k: Release, t: CtTuple, zone: Zone, net: int, zone_id: int
+) -> Node | None:
+    """As find_unless_dying, among confirmed entries.
+
+    kernel: __nf_conntrack_find_get (3.14 .. 4.2; stable 3.4.113)
+    """
+    for h in (await ReadChain(t, zone_id, net=net)).nodes:
+        if equal_in_zone(h, t, zone) and h.ct.status & IPS_CONFIRMED:
+            return None if h.ct.status & IPS_DYING or not h.ct.refcount else h
+    return None
+
+
+@path
+async def find_in_direction_unless_dying(
+    k: Release, t: CtTuple, zone: Zone, net: int, zone_id: int
+) -> Node | None:
+    """As find_confirmed_unless_dying; zones have directions.
+
+    kernel: __nf_conntrack_find_get (4.3 .. 4.6)
+    """
+    for h in (await ReadChain(t, zone_id, net=net)).nodes:
+        if equal_in_zone_of_direction(h, t, zone) and h.ct.status & IPS_CONFIRMED:
+            return None if h.ct.status & IPS_DYING or not h.ct.refcount else h
+    return None
+
+
+@path
+async def find_in_one_table_unless_dying(
+    k: Release, t: CtTuple, zone: Zone, net: int, zone_id: int
+) -> Node | None:
+    """As find_in_direction_unless_dying; one table serves all namespaces.
+
+    kernel: __nf_conntrack_find_get (4.7, 4.8)
+    """
+    for h in (await ReadChain(t, zone_id)).nodes:
+        if nf_ct_key_equal(h, t, zone, net):
+            return None if h.ct.status & IPS_DYING or not h.ct.refcount else h
+    return None
 
 
 @path
@@ -93,8 +181,11 @@ async def find(k: Release, t: CtTuple, zone: Zone, net: int, zone_id: int) -> No
 
 @path
 async def find_get_once(k: Release, t: CtTuple, zone: Zone, net: int) -> Node | None:
-    """One look-up: the zone is not hashed.  kernel: nf_conntrack_find_get (4.9 .. 5.2)"""
-    return await atomic(find_skipping_dying(k, t, zone, net, 0))
+    """One look-up: the zone is not hashed, or is the same in both directions.
+
+    kernel: nf_conntrack_find_get, resolve_normal_ct (2.6.24 .. 5.14)
+    """
+    return await atomic(k.find(k, t, zone, net, k.hash_zone_id(zone, IP_CT_DIR_ORIGINAL)))
 
 
 @path
@@ -104,14 +195,79 @@ async def find_get_per_zone_id(k: Release, t: CtTuple, zone: Zone, net: int) -> 
     kernel: nf_conntrack_find_get, resolve_normal_ct (5.15 .. 7.3.4)
     """
     zone_id = nf_ct_zone_id(zone, IP_CT_DIR_ORIGINAL)
-    h = await atomic(find(k, t, zone, net, zone_id))
+    h = await atomic(k.find(k, t, zone, net, zone_id))
     rid = nf_ct_zone_id(zone, IP_CT_DIR_REPLY)
     if h is None and rid != zone_id:
-        h = await atomic(find(k, t, zone, net, rid))
+        h = await atomic(k.find(k, t, zone, net, rid))
     return h
 
 
 # ── nf_conntrack_tuple_taken ────────────────────────────────────────────────────────────────────
+
+
+@path
+async def taken(k: Release, t: CtTuple, ignored: Conn) -> bool:
+    """Does another entry own key `t`?  kernel: nf_conntrack_tuple_taken (2.6.24)"""
+    for h in (await ReadChain(t, 0)).nodes:
+        if h.ct.id != ignored.id and h.t == t:
+            await Count("found")
+            return True
+    return False
+
+
+@path
+async def taken_in_zone(k: Release, t: CtTuple, ignored: Conn) -> bool:
+    """Does another entry own key `t` in this zone?  kernel: nf_conntrack_tuple_taken (2.6.35 .. 4.2)"""
+    for h in (await ReadChain(t, ignored.zone.id, net=ignored.net)).nodes:
+        if h.ct.id != ignored.id and equal_in_zone(h, t, ignored.zone):
+            await Count("found")
+            return True
+    return False
+
+
+@path
+async def taken_in_zone_of_direction(k: Release, t: CtTuple, ignored: Conn) -> bool:
+    """As taken_in_zone; zones have directions and are not hashed.
+
+    kernel: nf_conntrack_tuple_taken (4.3 .. 4.6)
+    """
+    for h in (await ReadChain(t, 0, net=ignored.net)).nodes:
+        if h.ct.id != ignored.id and equal_in_zone_of_direction(h, t, ignored.zone):
+            await Count("found")
+            return True
+    return False
+
+
+@path
+async def taken_if_confirmed(k: Release, t: CtTuple, ignored: Conn) -> bool:
+    """Does another confirmed entry of this namespace own key `t`?
+
+    kernel: nf_conntrack_tuple_taken (4.7, 4.8)
+    """
+    for h in (await ReadChain(t, 0)).nodes:
+        if h.ct.id != ignored.id and nf_ct_key_equal(h, t, ignored.zone, ignored.net):
+            await Count("found")
+            return True
+    return False
+
+
+@path
+async def taken_unless_expired(k: Release, t: CtTuple, ignored: Conn) -> bool:
+    """As taken_if_confirmed; an expired entry does not count, and is reaped on the way.
+
+    kernel: nf_conntrack_tuple_taken (4.9 .. 4.20)
+    """
+    for h in (await ReadChain(t, 0)).nodes:
+        ct = h.ct
+        if ct.id == ignored.id:
+            continue
+        if nf_ct_is_expired(ct):
+            await nf_ct_gc_expired(ct)
+            continue
+        if nf_ct_key_equal(h, t, ignored.zone, ignored.net):
+            await Count("found")
+            return True
+    return False
 
 
 @path
@@ -139,7 +295,8 @@ async def taken_unless_same_origin(k: Release, t: CtTuple, ignored: Conn) -> boo
 async def taken_unless_same_origin_and_zone(k: Release, t: CtTuple, ignored: Conn) -> bool:
     """As taken_unless_same_origin, but the same ORIGINAL tuple in another zone does count.
 
-    kernel: nf_conntrack_tuple_taken (5.15 .. 7.3.4)
+    The key is hashed with the zone id of its direction, where zones are hashed (5.15 .. 7.3.4).
+    kernel: nf_conntrack_tuple_taken (5.11 .. 7.3.4; stable 5.10.17, 5.4.195, 4.19.222, 4.14.280)
     """
     zone_id = k.hash_zone_id(ignored.zone, IP_CT_DIR_REPLY)
     for h in (await ReadChain(t, zone_id)).nodes:

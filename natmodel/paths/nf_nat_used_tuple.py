@@ -11,6 +11,7 @@ from natmodel.ops import BysourceDel, Call, HashDelete, Warn, atomic, path
 from natmodel.release import Release
 from natmodel.values import (
     IP_CT_DIR_ORIGINAL,
+    IP_CT_DIR_REPLY,
     IPPROTO_TCP,
     IPS_DYING,
     IPS_FIXED_TIMEOUT,
@@ -18,6 +19,7 @@ from natmodel.values import (
     IPS_NAT_MASK,
     IPS_OFFLOAD,
     IPS_SEQ_ADJUST,
+    IPS_SEQ_ADJUST_BIT,
     IPS_SRC_NAT,
     IPS_SRC_NAT_DONE,
     TCP_CONNTRACK_SYN_SENT,
@@ -39,6 +41,54 @@ async def nf_nat_used_tuple(k: Release, t: CtTuple, ignored: Conn) -> bool:
 
 
 # ── the fast path's question ────────────────────────────────────────────────────────────────────
+
+
+@path
+async def nf_nat_used_tuple_new_minding_the_wrong_bits(
+    k: Release, t: CtTuple, ignored: Conn
+) -> bool:
+    """As nf_nat_used_tuple, but a clash with our own reverse (both sides began at once) is let pass.
+
+    The bit *number* of SEQ_ADJUST, 6, stands where its mask is meant: it is SEEN_REPLY | ASSURED, so an
+    entry that has seen an answer is never let pass.
+    kernel: nf_nat_used_tuple_new, first form (6.12 .. 6.15; stable 6.6.57+, 6.11.4+)
+    """
+    uses_nat = IPS_NAT_MASK | IPS_SEQ_ADJUST_BIT
+    if not await nf_nat_used_tuple(k, t, ignored):
+        return False
+    if not k.allow_clash(ignored.orig.protonum):
+        return True
+    if ignored.status & uses_nat:
+        return True
+    h = await k.find_get(k, t, ignored.zone, ignored.net)
+    if h is None:
+        return False  # the clashing entry went away
+    if h.direction != IP_CT_DIR_REPLY or h.ct.status & uses_nat:
+        return True
+    return h.ct.orig != ignored.reply or h.ct.reply != ignored.orig
+
+
+@path
+async def nf_nat_used_tuple_new_of_replies(k: Release, t: CtTuple, ignored: Conn) -> bool:
+    """As nf_nat_used_tuple_new, but what is found must be found as a REPLY and be our exact reverse.
+
+    kernel: nf_nat_used_tuple_new, second form (6.16 .. 6.18; stable 6.12.34 .. 6.12.63)
+    """
+    uses_nat = IPS_NAT_MASK | IPS_SEQ_ADJUST
+    if not await nf_nat_used_tuple(k, t, ignored):
+        return False
+    if not k.allow_clash(ignored.orig.protonum):
+        return True
+    if ignored.status & uses_nat:
+        return True
+    h = await k.find_get(k, t, ignored.zone, ignored.net)
+    if h is None:
+        h = await k.find_get(k, nf_ct_invert_tuple(t), ignored.zone, ignored.net)
+        if h is None:
+            return False  # the clashing entry went away
+    if h.direction != IP_CT_DIR_REPLY or h.ct.status & uses_nat:
+        return True
+    return h.ct.orig != ignored.reply or h.ct.reply != ignored.orig
 
 
 @path

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import attrs
 
-from natmodel.ops import BysourceAdd, BysourceDel, Call, path
+from natmodel.ops import BysourceAdd, BysourceDel, BysourceWrite, Call, path
 from natmodel.release import Confirmed, Fate, Packet, Release
 from natmodel.values import (
     IP_CT_DIR_ORIGINAL,
@@ -17,6 +17,7 @@ from natmodel.values import (
     IPS_CONFIRMED,
     IPS_DST_NAT,
     IPS_DST_NAT_DONE,
+    IPS_NAT_DONE_MASK,
     IPS_SRC_NAT,
     IPS_SRC_NAT_DONE,
     NF_ACCEPT,
@@ -38,8 +39,13 @@ def bysource_zone_id(zone: Zone) -> int:
 
 
 def bysource_no_zone(zone: Zone) -> int:
-    """kernel: hash_by_src (4.4 .. 5.14)"""
+    """kernel: hash_by_src (2.6.24; 4.3 .. 5.14)"""
     return 0
+
+
+def bysource_whole_zone(zone: Zone) -> int:
+    """Zones have no direction.  kernel: hash_by_src (2.6.35 .. 4.2)"""
+    return zone.id
 
 
 @path
@@ -69,8 +75,8 @@ async def nf_conntrack_in(k: Release, p: Packet) -> Fate | Call[Fate]:
 async def nat_and_confirm(k: Release, p: Packet) -> Fate | Call[Fate]:
     """PRE_ROUTING's and POST_ROUTING's NAT hooks, then confirm."""
     ct = init_conntrack(p)
-    ct = await nf_nat_setup_info(k, ct, p.dst or null_binding(ct, Manip.DST), Manip.DST)
-    ct = await nf_nat_setup_info(k, ct, p.src or null_binding(ct, Manip.SRC), Manip.SRC)
+    ct = await k.setup_info(k, ct, p.dst or null_binding(ct, Manip.DST), Manip.DST)
+    ct = await k.setup_info(k, ct, p.src or null_binding(ct, Manip.SRC), Manip.SRC)
     done = await k.confirm(k, ct, IP_CT_DIR_ORIGINAL)
     return finish(k, p, done)
 
@@ -112,11 +118,34 @@ def null_binding(ct: Conn, manip: Manip) -> NatRange:
     return NatRange(NF_NAT_RANGE_MAP_IPS, address, address)
 
 
+# ── nf_nat_setup_info ───────────────────────────────────────────────────────────────────────────
+
+
+@path
+async def enter_bysource_first(k: Release, ct: Conn, r: NatRange, manip: Manip) -> Conn:
+    """The first manip of either kind enters the by-source hash; a second one rewrites it there.
+
+    kernel: nf_nat_setup_info (2.6.24, 2.6.35)
+    """
+    current = nf_ct_invert_tuple(ct.reply)
+    new = await k.get_unique_tuple(k, current, r, ct, manip)
+    status, entered = ct.status, ct.status & IPS_NAT_DONE_MASK != 0
+    if new != current:
+        status |= IPS_SRC_NAT if manip is Manip.SRC else IPS_DST_NAT
+        ct = attrs.evolve(ct, reply=nf_ct_invert_tuple(new), status=status)
+        if entered:
+            await BysourceWrite(ct)
+    if not entered:
+        await BysourceAdd(ct, k.bysource_zone_id(ct.zone))
+    status |= IPS_SRC_NAT_DONE if manip is Manip.SRC else IPS_DST_NAT_DONE
+    return attrs.evolve(ct, status=status)
+
+
 @path
 async def nf_nat_setup_info(k: Release, ct: Conn, r: NatRange, manip: Manip) -> Conn:
     """Choose, write the choice into ct's REPLY tuple, and enter the by-source hash.
 
-    kernel: nf_nat_setup_info (4.12 .. 7.3.4)
+    kernel: nf_nat_setup_info (3.4 .. 7.3.4)
     """
     if ct.status & IPS_CONFIRMED:
         return ct
