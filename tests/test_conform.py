@@ -387,7 +387,7 @@ class Stepper:
         self.draws = [
             {
                 name: [x for f, n, x in v.did.random if (f, n) == (flow, name) and x is not None]
-                for name in (k.rng, "get_random_u32_below")
+                for name in (k.rng, k.rng_below)
             }
             for flow in "AB"
         ]
