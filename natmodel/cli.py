@@ -21,10 +21,10 @@ import click
 from natmodel import __version__, render
 from natmodel.errors import BadInput
 from natmodel.explore import Limits
-from natmodel.release import Release
-from natmodel.releases import RELEASES
+from natmodel.kernel_name import answer_text, kernel_rows
+from natmodel.releases import MODULES, RELEASES
 from natmodel.render import Line
-from natmodel.scenario import Scenario
+from natmodel.scenario import Scenario, row_of
 from natmodel.schedule import Schedule
 from natmodel.trace import Trace, trace_of
 from natmodel.verdict import Verdict, check, replay
@@ -33,6 +33,7 @@ CHECK_SCHEMA: Final = "natmodel.check/1"
 REPLAY_SCHEMA: Final = "natmodel.replay/1"
 
 BAD_INPUT: Final = 2
+UNKNOWN: Final = 3
 INTERRUPTED: Final = 130
 BROKEN_PIPE: Final = 141
 
@@ -68,7 +69,9 @@ def _options(*options: Callable[[F], F]) -> Callable[[F], F]:
 
 _scenario_options = _options(
     click.argument("scenario_file", required=False),
-    click.option("--kernel", metavar="RELEASE", help=f"One of {', '.join(RELEASES)}."),
+    click.option(
+        "--kernel", metavar="RELEASE", help="A row of `natmodel releases`, or what uname says."
+    ),
     click.option("--nat", multiple=True, metavar="RULE", help="A NAT rule, or none.  Repeatable."),
     click.option(
         "--packet", multiple=True, metavar="PACKET", help="A connection's first.  Repeatable."
@@ -300,29 +303,58 @@ def conform_command(files: tuple[str, ...]) -> Result:
     return _text([Line(line) for line in report.text().splitlines()], report.exit_code)
 
 
-@natmodel.command("releases", short_help="The kernels that the model knows.")
-def releases_command() -> Result:
-    """The kernels that the model knows, and in what they differ.
+@natmodel.command("releases", short_help="The kernels that the model knows; which one is yours.")
+@click.argument("rows", nargs=-1, metavar="[A [B]]")
+@click.option("--of", "name", metavar="TEXT", help="Which row is the kernel of this `uname`?")
+@click.option(
+    "--format", type=click.Choice(["text", "markdown"]), default="text", help="Of the table."
+)
+@click.option(
+    "--width", type=click.IntRange(render.MIN_WIDTH, 10_000), metavar="N", help="Columns."
+)
+def releases_command(
+    rows: tuple[str, ...], name: str | None, format: str, width: int | None
+) -> Result:
+    """The kernels that the model knows, in what they differ, and which one is yours.
 
-    A name is a function in natmodel/paths or natmodel/hashes.
+    Without arguments a table: a row for each behaviour generation, a letter for
+    each generation of a part of it.  With one name, that row; with two, what they
+    differ in, with the source of functions side by side.  A name is a row's, or
+    anything that `uname` or /proc/version says, if that names one row.
+
+    \b
+    natmodel releases
+    natmodel releases 4.19.66 5.0.1
+    natmodel releases --of "$(uname -a)"
+    natmodel releases --of 6.1.0-56
+
+    Exit codes: 0; 2 bad input; with --of, 3 if the name leaves the row open.
     """
-    rows = list(RELEASES.values())
-    widest = max(len(k.name) for k in rows)
-    lines = [Line(f"{k.name:<{widest}}  {k.covers}") for k in rows]
-    for field in attrs.fields(Release)[2:]:
-        values = [_value(getattr(k, field.name)) for k in rows]
-        if len(set(values)) > 1:
-            lines += [Line(""), Line(field.name, "bold")]
-            named = zip(rows, values, strict=True)
-            lines += [Line(f"    {k.name:<{widest}}  {value}") for k, value in named]
-    return _text(lines)
+    from natmodel import release_text
+
+    columns = width or _columns(None)
+    if name is not None:
+        return _which_row(name, columns)
+    found = [RELEASES[row_of(row)] for row in rows]
+    if len(found) > 2:
+        raise BadInput(f"releases: two can be compared, not {len(found)}")
+    everything = tuple(RELEASES.values())
+    if format == "markdown":
+        text = release_text.markdown(everything, release_text.notes_of(everything, MODULES))
+        return _text(map(Line, text.splitlines()))
+    if not found:
+        return _text(map(Line, release_text.table_lines(everything, columns)))
+    if len(found) == 1:
+        return _text(map(Line, release_text.row_lines(found[0], columns)))
+    return _text(map(Line, release_text.difference_lines(found[0], found[1], columns)))
 
 
-def _value(value: object) -> str:
-    """A field of a release: a function's name, or the value itself."""
-    if isinstance(value, frozenset):
-        return " ".join(map(str, sorted(value)))
-    return str(getattr(value, "__name__", value))
+def _which_row(name: str, columns: int) -> Result:
+    """What a kernel's name tells."""
+    answer = kernel_rows(name)
+    covers = {k.name: k.covers for k in RELEASES.values()}
+    lines = answer_text(answer, columns, covers).rstrip().splitlines()
+    return _text(map(Line, lines), 0 if answer.certain else UNKNOWN)
 
 
 # ── what commands have in common ────────────────────────────────────────────────────────────────

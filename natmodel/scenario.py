@@ -155,10 +155,9 @@ def row_of(kernel: str) -> str:
         return answer.rows[0]
     if not answer.rows:
         raise BadInput(f"kernel {shown(kernel)}: no row is known to be this kernel's")
-    rows = ", ".join(answer.rows)
     raise BadInput(
-        f"kernel {shown(kernel)}: the name leaves open which of the rows {rows} it is; "
-        "`natmodel releases --of` says what would tell"
+        f"kernel {shown(kernel)}: the name leaves open whether it is {' or '.join(answer.rows)}, or "
+        "between; give a row's name (`natmodel releases --of` says what would tell)"
     )
 
 

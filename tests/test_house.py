@@ -45,7 +45,7 @@ symmetry scenario_file
 scenario
 explore
 verdict fields
-trace vectors
+trace vectors release_text
 render conform
 testing
 cli

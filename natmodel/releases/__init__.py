@@ -12,6 +12,7 @@ from types import MappingProxyType
 from typing import Final
 
 from natmodel.release import Release
+from natmodel.releases import v2, v3, v4, v5, v6, v7
 from natmodel.releases.v2 import (
     V2_6_24,
     V2_6_35_6,
@@ -75,6 +76,7 @@ from natmodel.releases.v7 import (
 )
 
 __all__ = [
+    "MODULES",
     "RELEASES",
     "V2_6_24",
     "V2_6_35_6",
@@ -126,6 +128,8 @@ __all__ = [
     "V7_0_0",
     "V7_3_4",
 ]
+
+MODULES: Final = (v2, v3, v4, v5, v6, v7)
 
 RELEASES: Final[Mapping[str, Release]] = MappingProxyType(
     {
