@@ -27,7 +27,7 @@ from natmodel.render import Line
 from natmodel.scenario import Scenario, row_of
 from natmodel.schedule import Schedule
 from natmodel.trace import Trace, trace_of
-from natmodel.verdict import Verdict, check, replay
+from natmodel.verdict import Verdict, check, replay, to_the_end
 
 CHECK_SCHEMA: Final = "natmodel.check/1"
 REPLAY_SCHEMA: Final = "natmodel.replay/1"
@@ -91,6 +91,9 @@ _scenario_options = _options(
         help="Where <= 4.20 left its search hint.  Repeatable.",
     ),
     click.option("--boot", metavar="KEYS", help="'buckets N ...': make every hash concrete."),
+    click.option(
+        "--retransmit", metavar="S,S", help="A dropped SYN is sent again after 1,3,7 seconds."
+    ),
 )
 
 _output_options = _options(
@@ -191,12 +194,20 @@ def check_command(
         verdict = check(
             scenario, Limits(max_states, max_seconds), exhaustive=exhaustive, progress=progress
         )
-    trace = None if verdict.witness is None else trace_of(replay(scenario, verdict.witness))
+    trace = None if verdict.witness is None else trace_of(replay(scenario, shown_way(verdict)))
     if format == "json":
         return _json(_check_data(verdict, trace), verdict.exit_code, output)
     columns = width or _columns(output)
     lines = render.verdict_lines(verdict, trace, columns, source=source)
     return Result(tuple(lines), verdict.exit_code, output, ascii)
+
+
+def shown_way(verdict: Verdict) -> Schedule:
+    """The witness; where SYNs are sent again, with what comes after it."""
+    assert verdict.witness is not None
+    if not verdict.scenario.retransmit:
+        return verdict.witness
+    return to_the_end(verdict.scenario, verdict.witness)
 
 
 def _check_data(verdict: Verdict, trace: Trace | None) -> dict[str, Any]:
@@ -267,7 +278,7 @@ def replay_command(
     scenario, source = _scenario(**flags)
     _try_to_write(output)
     trace = trace_of(replay(scenario, Schedule.parse(schedule)))
-    code = 1 if trace.dropped else 0
+    code = 1 if trace.causes else 0
     if format == "json":
         data = {
             "schema": REPLAY_SCHEMA,

@@ -225,6 +225,28 @@ class IdIncrement(Op[int]):
     protonum: int
 
 
+# ── the senders' clocks (scenarios with retransmissions only) ───────────────────────────────────
+
+
+@attrs.frozen(cache_hash=True)
+class SetTimer(Op[None]):
+    """The CPU has nothing to do until a sender's timer fires, `at` ms after the first attempts."""
+
+    at: int
+
+
+@attrs.frozen(cache_hash=True)
+class TimerFires(Op[None]):
+    """It is `at` ms later: not runnable while another CPU has something to do before."""
+
+    at: int
+
+
+@attrs.frozen(cache_hash=True)
+class Idle(Op[None]):
+    """The CPU has nothing to do any more."""
+
+
 # ── what no table decides ───────────────────────────────────────────────────────────────────────
 
 

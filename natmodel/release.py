@@ -61,12 +61,16 @@ class Confirmed:
 
 @attrs.frozen(cache_hash=True)
 class Fate:
-    """How a packet ended: its verdict, the connection it belongs to, and why."""
+    """How a packet ended: its verdict, the connection it belongs to, and why.
+
+    `at` says when, for a packet that was sent again: ms after it was sent first.
+    """
 
     packet: int
     verdict: int
     cause: str
     ct: Conn | None
+    at: int = 0
 
 
 # Are there zones, have they an id only, or a direction as well?

@@ -19,7 +19,7 @@ import attrs
 from natmodel.nat_text import ICMPS, Ports, flow_text, occupied_texts
 from natmodel.ops import Node
 from natmodel.releases import RELEASES
-from natmodel.scenario import Scenario
+from natmodel.scenario import Scenario, seconds_text
 from natmodel.schedule import CPUS
 from natmodel.trace import Cause, Kind, PacketEnd, Row, Trace, What
 from natmodel.values import (
@@ -232,6 +232,9 @@ def _cell(row: Row, keys: _Keys, short: bool) -> _Cell:
             return _Cell("bysource", f"{row.answer} hit" if row.answer else "none")
         case What.ROVER_STORE:
             return _Cell(f"rover := {row.answer}")
+        case What.SET_TIMER | What.TIMER_FIRES:
+            assert row.answer is not None
+            return _Cell(row.what.value, f"{seconds_text(row.answer)} s")
     left = row.what.value
     if row.what is What.OTHER or (row.what is What.RANDOM and not short):
         left = row.function
@@ -634,6 +637,8 @@ def _endings(trace: Trace) -> Iterator[tuple[str, str]]:
 
 def _ending(end: PacketEnd) -> str:
     words = end.ending.value
+    if end.at:
+        words += f" after {seconds_text(end.at)} s"
     if end.ct is not None:
         words += f" as {flow_text(nf_ct_invert_tuple(end.ct.reply))}"
     return words + (f": {end.text}" if end.text not in ("", "inserted") else "")

@@ -8,6 +8,7 @@ JSON, `scenario.schema.json`) and a form as command line arguments; each gives t
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from decimal import Decimal, InvalidOperation
 from functools import cache, cached_property
 from itertools import count, pairwise
 from pathlib import Path
@@ -36,7 +37,7 @@ from natmodel.nat_text import (
     usual_entry,
 )
 from natmodel.ops import Call
-from natmodel.paths.packet import packets
+from natmodel.paths.packet import packets, packets_retransmitted
 from natmodel.release import Fate, Release
 from natmodel.releases import RELEASES
 from natmodel.schedule import CPUS
@@ -63,7 +64,7 @@ from natmodel.values import (
     nf_ct_zone_id,
     parse_address,
 )
-from natmodel.world import BOTH, Background, Entry, Stamp, World
+from natmodel.world import BOTH, Background, Entry, Stamp, Timers, World
 
 DEFAULT_KERNEL: Final = "6.12.117"
 
@@ -72,6 +73,9 @@ DEFAULT_OUTSIDE: Final = {True: "203.0.113.1", False: "2001:db8::1"}
 
 # Packets are connections 0, 1, ...; what the table holds at the start comes after these.
 FIRST_ENTRY_ID: Final = 1000
+
+# A sender has given up long before.
+MOST_SECONDS: Final = 1000
 
 # A bare port is occupied at each address and destination that the rules allow, up to this many.
 MOST_ADDRESSES: Final = 256
@@ -129,6 +133,32 @@ def _hints(
     return tuple(sorted(hint for hint in hints if hint[1]))
 
 
+def _times(given: Iterable[int] | str) -> tuple[int, ...]:
+    """Milliseconds, or a text of seconds like 1,3,7."""
+    if isinstance(given, str):
+        given = [_milliseconds(word.strip()) for word in given.split(",")] if given.strip() else []
+    times = tuple(given)
+    for before, after in pairwise((0, *times)):
+        if after <= before:
+            raise BadInput(f"retransmit: {seconds_text(after)} does not come after the time before")
+    return times
+
+
+def _milliseconds(word: str) -> int:
+    try:
+        seconds = Decimal(word)
+    except InvalidOperation:
+        raise BadInput(f"retransmit: {shown(word)} is no number of seconds") from None
+    if not (seconds.is_finite() and 0 <= seconds <= MOST_SECONDS) or seconds * 1000 % 1:
+        raise BadInput(f"retransmit: {shown(word)} is not 0.001 to {MOST_SECONDS} seconds")
+    return int(seconds * 1000)
+
+
+def seconds_text(milliseconds: int) -> str:
+    """1, or 0.25: as it is given."""
+    return f"{Decimal(milliseconds) / 1000:f}"
+
+
 def _boot(given: Boot | str | None) -> Boot | None:
     return Boot.parse(given) if isinstance(given, str) else given
 
@@ -183,6 +213,7 @@ class Scenario:
     Packet i runs on CPU i mod `cpus`; a CPU's packets run one after the other.  `outside` is what
     MASQUERADE translates to.  `rover` is where <= 4.20 left its search hints, by protocol number.
     `boot` makes every hash concrete; without it keys are unknown, and no chain reaches its limit.
+    `retransmit` is when the sender of a dropped SYN sends it again, in ms after it was sent first.
     """
 
     kernel: str = DEFAULT_KERNEL
@@ -200,6 +231,7 @@ class Scenario:
     )
     rover: tuple[tuple[int, int], ...] = attrs.field(default=(), converter=_hints)
     boot: Boot | None = attrs.field(default=None, converter=_boot)
+    retransmit: tuple[int, ...] = attrs.field(default=(), converter=_times)
 
     def __attrs_post_init__(self) -> None:
         self._check_kernel()
@@ -232,6 +264,8 @@ class Scenario:
         world = World(Background(self._entries(), hashing(self.release, self.boot)))
         for protonum, value in self.rover:
             world = world.with_hint(protonum, value)
+        if self.retransmit:
+            world = attrs.evolve(world, timers=Timers(self.cpus))
         return world
 
     def threads(self) -> tuple[Call[tuple[Fate, ...]], ...]:
@@ -241,6 +275,11 @@ class Scenario:
             for n, spec in enumerate(self.tracked)
         ]
         todo = [tuple(made[cpu :: self.cpus]) for cpu in range(self.cpus)]
+        if self.retransmit:
+            times = self.retransmit
+            return tuple(
+                packets_retransmitted(self.release, on_cpu, (), (), times, 0) for on_cpu in todo
+            )
         return tuple(packets(self.release, on_cpu, ()) for on_cpu in todo)
 
     @cached_property
@@ -265,6 +304,9 @@ class Scenario:
             self._occupied_text(),
             "no entry expires",
         ]
+        if self.retransmit:
+            times = ", ".join(map(seconds_text, self.retransmit))
+            parts.append(f"dropped SYNs sent again after {times} s")
         if self.boot is not None:
             parts.append("one boot's hash keys")
         elif self.release.chain_limit is not None:
@@ -496,6 +538,8 @@ class Scenario:
             flags += ["--rover", f"{PROTO_NAMES[protonum]}={value}"]
         if self.boot is not None:
             flags += ["--boot", str(self.boot)]
+        if self.retransmit:
+            flags += ["--retransmit", ",".join(map(seconds_text, self.retransmit))]
         return flags
 
     @classmethod
@@ -509,6 +553,7 @@ class Scenario:
         outside: str | None = None,
         rover: Iterable[str] = (),
         boot: str | None = None,
+        retransmit: str | None = None,
         base: Scenario | None = None,
     ) -> Scenario:
         """The scenario that flags of these names give.  What is not given is as in `base`.
@@ -525,6 +570,7 @@ class Scenario:
             "outside": outside,
             "rover": tuple(rover) or None,
             "boot": boot,
+            "retransmit": retransmit,
         }
         fields = base._chosen() | {
             name: value for name, value in given.items() if value is not None
@@ -568,6 +614,8 @@ class Scenario:
             data["rover"] = {PROTO_NAMES[protonum]: value for protonum, value in self.rover}
         if self.boot is not None:
             data["boot"] = str(self.boot)
+        if self.retransmit:
+            data["retransmit"] = [float(seconds_text(at)) for at in self.retransmit]
         data["packets"] = list(map(str, self.packets))
         return data
 

@@ -117,6 +117,13 @@ def _whole(key: str, value: object) -> int:
     return value
 
 
+def _seconds(key: str, value: object) -> str:
+    """A list of numbers, as the text that the command line has for it."""
+    if not isinstance(value, list) or any(type(item) not in (int, float) for item in value):
+        raise BadInput(f"{key}: a list of seconds is needed, not {shown(value)}")
+    return ",".join(map(repr, value))
+
+
 def _by_protocol(key: str, value: object) -> dict[str, int]:
     if not isinstance(value, dict):
         raise BadInput(f"{key}: protocols and numbers are needed, not {shown(value)}")
@@ -133,6 +140,7 @@ _READERS: Final[dict[str, Callable[[str, object], object]]] = {
     "outside": _text,
     "rover": _by_protocol,
     "boot": _text,
+    "retransmit": _seconds,
 }
 
 

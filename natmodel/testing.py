@@ -138,7 +138,8 @@ class NatMachine(RuleBasedStateMachine):
 
     def can_step(self, cpu: int) -> bool:
         """Is the CPU busy with a packet, and not waiting for a lock?"""
-        busy = self._arrived[cpu] > len(self.fates(cpu))
+        # where SYNs are sent again, a CPU has steps to take when all its packets have ended
+        busy = self._arrived[cpu] > len(self.fates(cpu)) or self._arrived[cpu] == self._todo[cpu]
         return busy and bool(self.system.edges(self.state, cpu))
 
     # ── rules ───────────────────────────────────────────────────────────────────────────────────
@@ -222,8 +223,8 @@ class NatMachine(RuleBasedStateMachine):
             if allowed is not None:
                 assert raised in allowed, f"step {len(self.moves)} has raised {dict(raised)}"
         if self.system.is_final(self.state):
-            fates = [fate for cpu in range(self.system.cpus) for fate in self.fates(cpu)]
-            clashes = sum(fate.verdict == NF_DROP and fate.cause == "clash" for fate in fates)
+            ends = [end_of(move) for move in self.moves if is_drop(move)]
+            clashes = sum(end is not None and end.cause == "clash" for end in ends)
             counted = sum(move.answer.counted.count("drop") for move in self.moves)
             told = clashes if self.row.resolve_clash is not absent else 0
             assert counted == told, f"drop is {counted}, and {clashes} packets clashed"

@@ -65,6 +65,9 @@ class What(Enum):
     ID_INCREMENT = "++id"
     RANDOM = "random"
     SECURE_PORT = "secure_port"
+    SET_TIMER = "wait"
+    TIMER_FIRES = "timer fires"
+    IDLE = "idle"
     COUNT = "count"
     WARN = "WARN_ON"
     OTHER = "section"
@@ -81,6 +84,9 @@ _OPS: Final[dict[type, What]] = {
     ops.RandomU16: What.RANDOM,
     ops.RandomBelow: What.RANDOM,
     ops.SecurePort: What.SECURE_PORT,
+    ops.SetTimer: What.SET_TIMER,
+    ops.TimerFires: What.TIMER_FIRES,
+    ops.Idle: What.IDLE,
     ops.Count: What.COUNT,
     ops.Warn: What.WARN,
 }
@@ -190,13 +196,14 @@ class Ending(Enum):
 
 @attrs.frozen
 class PacketEnd:
-    """How a packet ended, in whose words, and the connection it is part of."""
+    """How a packet ended, in whose words, the connection it is part of, and when (ms)."""
 
     packet: int
     cpu: int
     ending: Ending
     text: str = ""
     ct: Conn | None = None
+    at: int = 0
 
 
 @attrs.frozen
@@ -345,6 +352,8 @@ def _answer(op: Op[Any], what: What, reply: Any) -> bool | int | None:
         return len(reply)
     if isinstance(op, ops.RoverStore):
         return op.off
+    if isinstance(op, ops.SetTimer | ops.TimerFires):
+        return op.at
     return reply if isinstance(reply, bool | int) else None
 
 
@@ -506,15 +515,15 @@ def _ends(replay: Replay, rows: tuple[Row, ...]) -> Iterator[PacketEnd]:
     """One for each packet of the scenario, in order."""
     fates = {fate.packet: fate for fate in _fates(replay)}
     begun = {row.packet for row in rows}
-    confirmed = {row.done.ct.id: row.done for row in rows if row.done is not None}
+    dropped = {row.done.ct.id: row.done for row in rows if row.done is not None and row.drops}
     for number in range(len(replay.scenario.packets)):
         cpu = number % replay.scenario.cpus
         if number in fates:
             fate = fates[number]
             ending = Ending.ACCEPTED if fate.verdict == NF_ACCEPT else Ending.DROPPED
-            yield PacketEnd(number, cpu, ending, fate.cause, fate.ct)
-        elif number in confirmed and confirmed[number].verdict == NF_DROP:
-            yield PacketEnd(number, cpu, Ending.DROPPED, confirmed[number].cause)
+            yield PacketEnd(number, cpu, ending, fate.cause, fate.ct, fate.at)
+        elif number in dropped and not replay.scenario.retransmit:
+            yield PacketEnd(number, cpu, Ending.DROPPED, dropped[number].cause)
         else:
             yield PacketEnd(number, cpu, Ending.UNDER_WAY if number in begun else Ending.NOT_BEGUN)
 
@@ -586,6 +595,7 @@ def _end_data(end: PacketEnd, spec: PacketSpec) -> dict[str, Any]:
         "ending": end.ending.value,
         "cause": end.text,
         "leaves_as": mapped,
+        "after_ms": end.at,
     }
 
 

@@ -16,7 +16,7 @@ from natmodel.errors import BadInput
 from natmodel.explore import NO_LIMITS, Explored, Explorer, Limits
 from natmodel.release import Confirmed, Fate
 from natmodel.scenario import Scenario
-from natmodel.schedule import Schedule
+from natmodel.schedule import Schedule, Step
 from natmodel.system import Move, State, System, WrongDraws
 from natmodel.values import NF_DROP
 
@@ -127,6 +127,21 @@ def replay(scenario: Scenario, schedule: Schedule) -> Replay:
         moves.append(move)
         states.append(move.state)
     return Replay(scenario, schedule, system, tuple(states), tuple(moves))
+
+
+def to_the_end(scenario: Scenario, schedule: Schedule) -> Schedule:
+    """The schedule, gone on with until every packet has ended: the first CPU that can, the least draw.
+
+    Raises BadInput if the schedule does not fit.
+    """
+    system = System(scenario.threads(), scenario.world())
+    state, steps = system.initial, list(schedule.steps)
+    for move in _moves(system, schedule):
+        state = move.state
+    while (move_on := next(system.moves(state), None)) is not None:
+        steps.append(Step(move_on.cpu, move_on.answer.draws))
+        state = move_on.state
+    return Schedule(tuple(steps))
 
 
 def _moves(system: System, schedule: Schedule) -> Iterator[Move]:

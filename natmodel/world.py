@@ -283,13 +283,23 @@ def source_of(t: CtTuple) -> Source:
 
 
 @attrs.frozen(cache_hash=True)
+class Timers:
+    """How many CPUs have something to do at the time `now`, and when others will (ms, ascending)."""
+
+    busy: int
+    set: tuple[int, ...] = ()
+    now: int = 0
+
+
+@attrs.frozen(cache_hash=True)
 class World:
     """One state of the shared memory.
 
     `linked` are the nodes linked since the start, oldest first; `gone` the ids of background entries
     that were deleted and `aged` of those that have expired since; `bysource` what entered the by-source
     hash since, newest first, and `bysource_gone` who left it; `hints` the static search hints that are
-    not 0; `secure` the keyed hashes drawn so far; `locked` the connections whose bucket locks are held.
+    not 0; `secure` the keyed hashes drawn so far; `locked` the connections whose bucket locks are held;
+    `timers` the senders' clocks where packets are retransmitted.
     """
 
     background: Background
@@ -301,6 +311,7 @@ class World:
     hints: tuple[tuple[int, int], ...] = ()
     secure: tuple[tuple[tuple[int, int, int, int], int], ...] = ()
     locked: tuple[Conn, ...] = ()
+    timers: Timers | None = None
 
     def arranged(
         self,
@@ -500,6 +511,28 @@ def increment_id(w: World, op: ops.IdIncrement) -> tuple[int, World]:
     return value, w.with_hint(op.protonum, value)
 
 
+def set_timer(w: World, op: ops.SetTimer) -> tuple[None, World]:
+    assert w.timers is not None
+    at = tuple(sorted((*w.timers.set, op.at)))
+    return None, attrs.evolve(w, timers=attrs.evolve(w.timers, busy=w.timers.busy - 1, set=at))
+
+
+def timer_fires(w: World, op: ops.TimerFires) -> tuple[None, World]:
+    """All timers of one time may fire; the first of them only when nobody has anything to do."""
+    t = w.timers
+    assert t is not None
+    if t.now != op.at and (t.busy or t.set[0] != op.at):
+        raise Blocked
+    left = list(t.set)
+    left.remove(op.at)
+    return None, attrs.evolve(w, timers=Timers(t.busy + 1, tuple(left), op.at))
+
+
+def idle(w: World, op: ops.Idle) -> tuple[None, World]:
+    assert w.timers is not None
+    return None, attrs.evolve(w, timers=attrs.evolve(w.timers, busy=w.timers.busy - 1))
+
+
 def no_effect(w: World, op: Op[Any]) -> tuple[None, World]:
     return None, w
 
@@ -519,6 +552,9 @@ REPLIES: Final[dict[type, Callable[[World, Any], tuple[Any, World]]]] = {
     ops.RoverStore: store_rover,
     ops.IdLoad: load_hint,
     ops.IdIncrement: increment_id,
+    ops.SetTimer: set_timer,
+    ops.TimerFires: timer_fires,
+    ops.Idle: idle,
     ops.Count: no_effect,
     ops.Warn: no_effect,
 }
@@ -596,7 +632,10 @@ def answers(w: World, op: Op[Any], choose: Chooser) -> Iterator[Answer]:
     elif isinstance(op, ops.DRAWS):
         yield from _outcomes(w, op, choose)
     else:
-        reply, after = REPLIES[type(op)](w, op)
+        try:
+            reply, after = REPLIES[type(op)](w, op)
+        except Blocked:
+            return
         yield Answer(ONE, reply, after)
 
 

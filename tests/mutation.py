@@ -31,6 +31,8 @@ PATHS: Final = Path(__file__).parent.parent / "natmodel" / "paths"
 VECTORS: Final = Path(__file__).parent / "vectors"
 JUDGES: Final = ("tests/test_paths_from_spec.py", "tests/test_race.py")
 SECONDS: Final = 240
+# How many releases are asked about one mutant.
+MOST_RELEASES: Final = 4
 
 # "file: change" -> why nobody can notice
 EQUIVALENT: Final[dict[str, str]] = {
@@ -75,6 +77,7 @@ class Mutant:
     """One change to one file."""
 
     module: str
+    function: str
     line: int
     change: str
     tree: ast.Module
@@ -198,13 +201,23 @@ def mutants(module: str) -> Iterator[Mutant]:
             mutated = copy.deepcopy(tree)
             parent2, field2, n2, node2 = list(slots(mutated))[number]
             replace(parent2, field2, n2, list(changes(parent2, field2, n2, node2))[which][1])
-            yield Mutant(module, getattr(node, "lineno", 0), change, mutated)
+            line = getattr(node, "lineno", 0)
+            yield Mutant(module, function_at(tree, line), line, change, mutated)
     for number, (change, line, *_) in enumerate(list(swaps(tree))):
         mutated = copy.deepcopy(tree)
         _, _, parent, field, at = list(swaps(mutated))[number]
         body = getattr(parent, field)
         body[at], body[at + 1] = body[at + 1], body[at]
-        yield Mutant(module, line, change, mutated)
+        yield Mutant(module, function_at(tree, line), line, change, mutated)
+
+
+def function_at(tree: ast.Module, line: int) -> str:
+    """The function that this line is in; "" for a constant's."""
+    for node in tree.body:
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            if node.lineno <= line <= (node.end_lineno or 0):
+                return node.name
+    return ""
 
 
 # ── judges ──────────────────────────────────────────────────────────────────────────────────────
@@ -272,28 +285,65 @@ def by_tests() -> bool:
     return pytest.main(["-q", "-x", "-p", "no:cacheprovider", *JUDGES]) != 0
 
 
-def light_vectors() -> list[Any]:
-    """All vectors but the few that walk tens of thousands of ports."""
+def light_vectors() -> dict[str, list[Any]]:
+    """Of each recorded release all vectors but the few that walk thousands of ports, quick ones first."""
     from natmodel.vectors import Select, read_vectors
-
-    found = [v for file in sorted(VECTORS.glob("*.xz")) for v in read_vectors(file)]
 
     def cost(recorded: Any) -> int:
         vector = recorded.vector
         return sum(p.n for p in vector.did.probes) if isinstance(vector, Select) else 0
 
-    return sorted((v for v in found if cost(v) < 2000), key=cost)
+    found: dict[str, list[Any]] = {}
+    for file in sorted(VECTORS.glob("*.jsonl.xz")):
+        for recorded in read_vectors(file):
+            if recorded.kind != "hash" and cost(recorded) < 2000:
+                found.setdefault(recorded.release, []).append(recorded)
+    return {release: sorted(vectors, key=cost) for release, vectors in found.items()}
+
+
+def users() -> dict[str, list[str]]:
+    """Function of natmodel/paths -> the rows that run it, in the order of their versions."""
+    from natmodel.release import Release
+    from natmodel.releases import RELEASES
+
+    functions = {
+        node.name: node
+        for path in PATHS.glob("[a-z]*.py")
+        for node in ast.parse(path.read_text(encoding="utf-8")).body
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    }
+    found: dict[str, list[str]] = {}
+    for k in RELEASES.values():
+        values = (getattr(k, field.name) for field in attrs.fields(Release))
+        todo = ["packets", *(getattr(value, "__name__", "") for value in values)]
+        seen = set()
+        while todo:
+            name = todo.pop()
+            if name in functions and name not in seen:
+                seen.add(name)
+                todo += [n.id for n in ast.walk(functions[name]) if isinstance(n, ast.Name)]
+        for name in seen:
+            found.setdefault(name, []).append(k.name)
+    return found
+
+
+def judges(function: str, vectors: dict[str, list[Any]], using: dict[str, list[str]]) -> list[Any]:
+    """The vectors of a few releases that run the function, from its first to its last."""
+    recorded = [name for name in using.get(function, vectors) if name in vectors]
+    step = max(1, (len(recorded) - 1) // (MOST_RELEASES - 1))
+    chosen = dict.fromkeys([*recorded[::step], *recorded[-1:]])
+    return [vector for name in chosen for vector in vectors[name]]
 
 
 def main(modules: list[str], only_vectors: bool = False) -> int:
-    vectors = light_vectors()
+    vectors, using = light_vectors(), users()
     all_modules = sorted(path.stem for path in PATHS.glob("[a-z]*.py"))
     made = killed = listed = 0
     alive: list[str] = []
     for module in modules or all_modules:
         for mutant in mutants(module):
             made += 1
-            if noticed(mutant, by_vectors(vectors)):
+            if noticed(mutant, by_vectors(judges(mutant.function, vectors, using))):
                 killed += 1
             elif only_vectors:
                 print(f"vectors let live: {mutant.name}", flush=True)

@@ -9,7 +9,16 @@ from __future__ import annotations
 
 import attrs
 
-from natmodel.ops import BysourceAdd, BysourceDel, BysourceWrite, Call, path
+from natmodel.ops import (
+    BysourceAdd,
+    BysourceDel,
+    BysourceWrite,
+    Call,
+    Idle,
+    SetTimer,
+    TimerFires,
+    path,
+)
 from natmodel.release import Confirmed, Fate, Packet, Release
 from natmodel.values import (
     IP_CT_DIR_ORIGINAL,
@@ -57,6 +66,35 @@ async def packets(
         return fates
     fate = await nf_conntrack_in(k, todo[0])
     return packets(k, todo[1:], (*fates, fate))
+
+
+@path
+async def packets_retransmitted(
+    k: Release,
+    todo: tuple[Packet, ...],
+    fates: tuple[Fate, ...],
+    again: tuple[Packet, ...],
+    times: tuple[int, ...],
+    tried: int,
+) -> tuple[Fate, ...] | Call[tuple[Fate, ...]]:
+    """As packets; but who sent a SYN that was dropped sends it again, at `times` (ms after the first).
+
+    Everything else that a CPU does takes no time beside the shortest of these.  A SYN that is sent
+    again is a new packet: of its dropped connection nothing is left.
+    kernel: tcp_retransmit_timer, of the sender (every release)
+    """
+    if todo:
+        fate = await nf_conntrack_in(k, todo[0])
+        if fate.verdict == NF_DROP and todo[0].t.protonum == IPPROTO_TCP and tried < len(times):
+            return packets_retransmitted(k, todo[1:], fates, (*again, todo[0]), times, tried)
+        fate = attrs.evolve(fate, at=(0, *times)[tried])
+        return packets_retransmitted(k, todo[1:], (*fates, fate), again, times, tried)
+    if again:
+        await SetTimer(times[tried])
+        await TimerFires(times[tried])
+        return packets_retransmitted(k, again, fates, (), times, tried + 1)
+    await Idle()
+    return fates
 
 
 @path
