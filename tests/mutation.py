@@ -29,7 +29,12 @@ import attrs
 
 PATHS: Final = Path(__file__).parent.parent / "natmodel" / "paths"
 VECTORS: Final = Path(__file__).parent / "vectors"
-JUDGES: Final = ("tests/test_paths_from_spec.py", "tests/test_race.py")
+JUDGES: Final = (
+    "tests/test_generations.py",
+    "tests/test_paths_from_spec.py",
+    "tests/test_retransmit.py",
+    "tests/test_race.py",
+)
 SECONDS: Final = 240
 # How many releases are asked about one mutant.
 MOST_RELEASES: Final = 4
