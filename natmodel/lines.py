@@ -316,7 +316,7 @@ CHANGES: Final = (
     Change(
         "the fast path keeps the tuple on a reverse clash",
         _in("6.12"),
-        "ML d8f84a9bc7c4, 6.6.57; Debian changelog, 6.11.4; READ 6.9.0, 6.12.0, 6.6.63",
+        "ML d8f84a9bc7c4, 6.6.57; Debian changelog, 6.11.4; READ 6.9.0, 6.11.11, 6.12.0, 6.6.63",
         _at(v6_11=4, v6_6=57),
     ),
     Change(
@@ -433,6 +433,7 @@ _ROWS: Final = """
 6.6.9 6.6.31
 6.6.63
 6.8.0 6.9.0
+6.11.11
 6.12.0 6.13.7 6.14.0
 6.12.117
 6.17.0 6.18.0-rc1 6.18.2

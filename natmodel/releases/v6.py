@@ -433,6 +433,58 @@ V6_8_0: Final = Release(
 )
 """0f1ae2821fa4 "nat: restore default DNAT behavior": plain DNAT starts at the first port."""
 
+V6_11_11: Final = Release(
+    name="6.11.11",
+    covers="6.11.y from 6.11.4 on (READ: 6.11.11)",
+    # look-ups
+    find_get=find_get_per_zone_id,
+    find=find,
+    tuple_taken=taken_unless_same_origin_and_zone,
+    timer_per_entry=False,
+    table_per_net=False,
+    hash_zone_id=nf_ct_zone_id,
+    hash_conntrack_raw=hash_conntrack_raw_siphash_39,
+    hash_bucket=reciprocal_scale,
+    # confirm
+    confirm=confirm_linking_one_by_one,
+    lock=LockBuckets,
+    test_keys=resolve_within_chain_limit_marked_first,
+    clash=absent,
+    resolve_clash=merge_or_insert_reply_only,
+    merge=merge_counting_a_resolve,
+    resolve_clash_harder=resolve_clash_harder,
+    chain_limit=(50, 30),
+    rng_below="get_random_u32_below",
+    # the choice
+    get_unique_tuple=get_unique_tuple,
+    range_flags=FLAGS_4_18,
+    find_best_ips=find_best_ips,
+    used_tuple=nf_nat_used_tuple,
+    used_tuple_new=nf_nat_used_tuple_new_minding_the_wrong_bits,
+    used_tuple_harder=nf_nat_used_tuple_harder,
+    l4proto_unique_tuple=bounded_rounds,
+    port_window=port_window,
+    rng="get_random_u16",
+    max_attempts=128,
+    secure_port=secure_port_reshuffled,
+    # the by-source hash
+    find_appropriate_src=find_appropriate_src,
+    bysource_zone_id=bysource_zone_id,
+    hash_by_src=hash_by_src_siphash,
+    setup_info=nf_nat_setup_info,
+    # protocols
+    trackers=TRACKERS,
+    port_protocols=PORTS,
+    allow_clash=allow_udp_gre,
+    nat_ipv6=True,
+    zones="directed",
+    # hooks
+    new_connection=nat_and_confirm,
+)
+"""d8f84a9bc7c4 (6.11.4) without a4e6a1031e77, as in 6.6.63: a null binding keeps its port in a reverse
+clash, and confirm then drops it.
+"""
+
 V6_12_0: Final = Release(
     name="6.12.0",
     covers="6.12 to 6.14; 6.12.y before 6.12.34 (READ: 6.12.0, 6.13.7, 6.14.0)",
