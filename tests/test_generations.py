@@ -18,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from natmodel import ops
-from natmodel.boot import hashing
+from natmodel.boot import Boot, hashing
 from natmodel.ops import BysourceAdd, BysourceWrite, Call, Op, path
 from natmodel.paths.get_unique_tuple import in_range
 from natmodel.paths.packet import init_conntrack, nat_and_confirm
@@ -120,6 +120,20 @@ def test_other_tuples_are_not_found(kernel: str) -> None:
     dead = attrs.evolve(ENTRY, timeout=0)
     for t in (KEY.with_dport(4001), KEY.with_dst(31), KEY.with_sport(81)):
         assert run(k.find_get(k, t, Zone(), 0), world_of(k, ENTRY, dead)).result is None
+
+
+@pytest.mark.parametrize("kernel", RELEASES)
+def test_who_else_is_in_the_bucket_makes_no_difference(kernel: str) -> None:
+    """One bucket for everything, and in it an entry that has expired, and one of other tuples."""
+    k = RELEASES[kernel]
+    others = [
+        attrs.evolve(ENTRY, id=n, orig=POD.with_src(50 + n), reply=KEY.with_dport(n), timeout=t)
+        for n, t in ((1001, 0), (1002, 30000))
+    ]
+    world = World(Background([Entry(ct) for ct in others], hashing(k, Boot(buckets=1))))
+    assert run(k.find_get(k, KEY, Zone(), 0), world).result is None
+    assert run(k.tuple_taken(k, KEY, ASKING), world).result is False
+    assert alone(k.confirm(k, NEW, 0), world).result.cause == "inserted"
 
 
 @pytest.mark.parametrize(
