@@ -72,7 +72,7 @@ class Observation:
 
 def is_live(document: Document) -> bool:
     """Is this a file of scenarios, or a fill file?"""
-    return "fill" in document or all(
+    return "fill" in document or any(
         isinstance(value, dict) and "kernels" in value for value in document.values()
     )
 
@@ -91,6 +91,15 @@ def observe(documents: Iterable[tuple[Document, str]]) -> tuple[list[Observation
                 observations += _of_scenario(scenario)
     judge(observations)
     return observations, list(notes(observations))
+
+
+def wrong_lines(o: Observation) -> Iterator[str]:
+    """In what an observation differs, for a report."""
+    yield f"{o.name} differs on {o.played_as} ({o.where})"
+    for wrong in o.wrong:
+        yield f"  {wrong.check}"
+        yield f"    expected  {wrong.seen}"
+        yield f"    got       {wrong.model}"
 
 
 def judge(observations: Iterable[Observation]) -> None:

@@ -27,7 +27,7 @@ from natmodel.live import (
 )
 from natmodel.release import Release as Row
 from natmodel.release import Skb
-from natmodel.router import CannotPlay, Drawn, Network, Router, State, Topology, Way
+from natmodel.router import POST_ROUTING, CannotPlay, Drawn, Network, Router, State, Topology, Way
 from natmodel.values import (
     AF_INET,
     IPPROTO_ICMP,
@@ -168,9 +168,7 @@ class Play:
         steps = []
         for n, step in enumerate(self.scenario.steps):
             seen = StepOutcomes()
-            self.router.others = sum(
-                isinstance(later, Send | Reply | Release) for later in self.scenario.steps[n + 1 :]
-            )
+            self.router.others = sum(map(self._may_choose, self.scenario.steps[n + 1 :]))
             after: dict[Branch, Fraction] = defaultdict(Fraction)
             for branch, odds in branches.items():
                 for one in self._step(n, step, branch):
@@ -182,6 +180,12 @@ class Play:
             patterns[branch.pattern] += odds
         addresses = frozenset(len(branch.addresses) for branch in branches)
         return Outcomes(tuple(steps), dict(patterns), addresses)
+
+    def _may_choose(self, step: Step) -> bool:
+        """Can the step choose a key?  A packet that is released after NAT has chosen long ago."""
+        if isinstance(step, Release):
+            return self.scenario.rules.queue != POST_ROUTING
+        return isinstance(step, Send | Reply)
 
     def _step(self, n: int, step: Step, branch: Branch) -> Iterator[Seen1]:
         match step:

@@ -40,13 +40,15 @@ releases.range_flags releases.l4proto
 releases.v2 releases.v3 releases.v4 releases.v5 releases.v6 releases.v7
 releases controls
 world
-run draws threads schedule nat_text
-system boot router
+run draws threads schedule nat_text chances documents
+system boot
+router
 symmetry scenario_file
 scenario
 explore
 verdict fields
 trace vectors live
+live_outcomes live_fill
 render live_conform
 conform
 testing
