@@ -8,7 +8,7 @@ with at most the whole probability.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from fractions import Fraction
 from math import comb
 from typing import Final
@@ -20,7 +20,7 @@ FALSE_ALARM: Final = Fraction(1, 10**6)
 
 
 @attrs.frozen
-class Count:
+class Hits:
     """`hits` in `tries`; each is one with a probability from `low` to `high`, the same for all."""
 
     what: str
@@ -52,12 +52,12 @@ def at_most(n: int, x: int, p: Fraction) -> Fraction:
 
 def counts_of(
     what: str, tries: int, seen: Mapping[str, int], odds: Mapping[str, Fraction]
-) -> list[Count]:
+) -> list[Hits]:
     """The tests of a variable: one for each value that is left to chance; of two, one is enough."""
     open_values = [value for value, p in odds.items() if 0 < p < 1]
     tested = open_values[1:] if len(open_values) == 2 else open_values
     return [
-        Count(f"{what} {value}", tries, seen.get(value, 0), odds[value], odds[value])
+        Hits(f"{what} {value}", tries, seen.get(value, 0), odds[value], odds[value])
         for value in tested
     ]
 
@@ -67,11 +67,27 @@ def share(tests: int) -> Fraction:
     return FALSE_ALARM / max(tests, 1)
 
 
-def false_alarm(tests: Iterable[tuple[int, Fraction]], each: Fraction) -> Fraction:
-    """The sum over tests (tries, probability) of the probability to be rejected with this share."""
-    total = Fraction(0)
-    for tries, p in tests:
-        for hits in range(tries + 1):
-            if Count("", tries, hits, p, p).tail() < each:
-                total += comb(tries, hits) * p**hits * (1 - p) ** (tries - hits)
-    return total
+def false_alarm(test: Hits, each: Fraction) -> Fraction:
+    """The greatest probability with which a right model is rejected by this test at this share.
+
+    Under a probability between `low` and `high`, each tail is at most what it is at its own end.
+    """
+    return sum(
+        (
+            rejected(test.tries, p, each)
+            for p in (test.low, 1 - test.high)  # few hits, and few misses
+        ),
+        Fraction(0),
+    )
+
+
+def rejected(n: int, p: Fraction, each: Fraction) -> Fraction:
+    """P(X <= x) for the greatest x whose tail, twice, is below `each`; X as in at_most."""
+    a, b = p.numerator, p.denominator
+    below, whole = 0, b**n
+    for i in range(n + 1):
+        more = below + comb(n, i) * a**i * (b - a) ** (n - i)
+        if 2 * more >= each * whole:
+            break
+        below = more
+    return Fraction(below, whole)

@@ -773,14 +773,19 @@ def conform_files(paths: Iterable[Path]) -> Report:
                 differing.append(verdict)
             if isinstance(recorded.vector, Refused):
                 _refuse(refused, recorded, recorded.vector.why)
-    observations, notes = observe(live)
+    return _with_live(Report(counts, tuple(differing), refused), live)
+
+
+def _with_live(report: Report, documents: Sequence[tuple[Document, str]]) -> Report:
+    """The report, with what became of the observations of live kernels."""
+    observations, notes = observe(documents)
     for o in observations:
-        counts[o.played_as, o.kind, o.outcome] += 1
+        report.counts[o.played_as, o.kind, o.outcome] += 1
         if o.refused is not None:
             of = Recorded(o.where, o.name, o.kind, o.played_as, Refused(o.refused))
-            _refuse(refused, of, o.refused)
+            _refuse(report.refused, of, o.refused)
     shown = [o for o in observations if o.outcome == "differ"][:SHOWN]
-    return Report(counts, tuple(differing), refused, tuple(shown), tuple(notes))
+    return attrs.evolve(report, live=tuple(shown), notes=tuple(notes))
 
 
 def _refuse(

@@ -15,7 +15,7 @@ from typing import Final, TypeAlias
 import attrs
 
 from natmodel import live_fill
-from natmodel.chances import FALSE_ALARM, Count, counts_of, share
+from natmodel.chances import FALSE_ALARM, Hits, counts_of, share
 from natmodel.live import (
     LIVE_ROWS,
     LiveFill,
@@ -56,7 +56,7 @@ class Observation:
     where: str
     checks: tuple[str, ...] = ()
     refused: str | None = None
-    tests: list[Count] = attrs.field(factory=list)
+    tests: list[Hits] = attrs.field(factory=list)
     wrong: list[Wrong] = attrs.field(factory=list)
 
     @property
@@ -111,12 +111,11 @@ def judge(observations: Iterable[Observation]) -> None:
             tail = test.tail()
             if tail < each:
                 seen = f"{test.what}: {test.hits} of {test.tries}"
-                o.wrong.append(
-                    Wrong("count", seen, f"{_odds(test)}; that is one in {1 / tail:.2g}")
-                )
+                rare = len(str(int(1 / tail))) - 1
+                o.wrong.append(Wrong("count", seen, f"{_odds(test)}; that is once in 10^{rare}"))
 
 
-def _odds(test: Count) -> str:
+def _odds(test: Hits) -> str:
     low, high = float(test.low), float(test.high)
     return f"odds {low:.6g}" if low == high else f"odds {low:.6g} to {high:.6g}"
 

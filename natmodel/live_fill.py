@@ -18,7 +18,7 @@ import attrs
 
 from natmodel import ops
 from natmodel.boot import hashing
-from natmodel.chances import Count
+from natmodel.chances import Hits
 from natmodel.live import Trials
 from natmodel.ops import Call, Op, Window
 from natmodel.paths.nf_hooks import nf_confirm, nf_nat_inet_fn, resolve_normal_ct
@@ -70,6 +70,16 @@ def _held(protonum: int, port: int, state: int) -> Conn:
     return Conn(1000, orig, reply, status, tcp_state=state, td_end=1001, refcount=2)
 
 
+def _hooks(k: Release, r: NatRange) -> tuple[Callable[[Skb], Call[Skb]], ...]:
+    """A forwarded packet's way."""
+    return (
+        lambda skb: resolve_normal_ct(k, skb),
+        lambda skb: nf_nat_inet_fn(k, skb, Manip.DST, None),
+        lambda skb: nf_nat_inet_fn(k, skb, Manip.SRC, r),
+        lambda skb: nf_confirm(k, skb),
+    )
+
+
 def lost(k: Release, world: World, protonum: int, sport: int, r: NatRange) -> Lost:
     """Send one packet into a world in which every key is held.  Raises CannotPlay if it is not lost."""
     windows: list[Window] = []
@@ -84,13 +94,7 @@ def lost(k: Release, world: World, protonum: int, sport: int, r: NatRange) -> Lo
     th = TcpHdr(seq=900_000, syn=True) if protonum == IPPROTO_TCP else None
     skb = Skb(1, CtTuple(AF_INET, protonum, _INSIDE, sport, _SERVER, 80), th)
     counted: tuple[str, ...] = ()
-    hooks: tuple[Callable[[Skb], Call[Skb]], ...] = (
-        lambda skb: resolve_normal_ct(k, skb),
-        lambda skb: nf_nat_inet_fn(k, skb, Manip.DST, None),
-        lambda skb: nf_nat_inet_fn(k, skb, Manip.SRC, r),
-        lambda skb: nf_confirm(k, skb),
-    )
-    for hook in hooks:
+    for hook in _hooks(k, r):
         ran = follow(hook(skb), world, first_offset)
         skb, world, counted = ran.result, ran.world, counted + ran.counted
     if skb.verdict != NF_DROP:
@@ -190,7 +194,7 @@ def found(k: Release, windows: Sequence[Window], special: Conn | None) -> tuple[
 # ── what was seen ───────────────────────────────────────────────────────────────────────────────
 
 
-def counts(k: Release, trials: Trials) -> tuple[list[Count], list[str]]:
+def counts(k: Release, trials: Trials) -> tuple[list[Hits], list[str]]:
     """The tests of an experiment, and what is wrong in it for certain.  Raises CannotPlay."""
     if trials.kind == "remap_exhaust":
         return [], list(_exhausted(k, trials))
@@ -200,7 +204,7 @@ def counts(k: Release, trials: Trials) -> tuple[list[Count], list[str]]:
     low, high = found(k, whole.windows, special)
     if trials.free > 1:
         high = Fraction(1)  # how the free ones are spread is not told
-    count = Count(trials.kind, trials.reps, trials.hits, low, high)
+    count = Hits(trials.kind, trials.reps, trials.hits, low, high)
     wrong = [f"{trials.hits} of {trials.reps}"] if count.is_impossible() else []
     if trials.kind == "fill":
         wrong += _wrong_counters(whole, trials)

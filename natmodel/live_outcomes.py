@@ -139,9 +139,12 @@ class Outcomes:
 
 
 @attrs.frozen
-class Seen1:
-    """What is seen of one step on one way: its class, the packet a reply would answer, the packet that
-    appeared, the letter that the pattern gets."""
+class Came:
+    """One way that a step came out, in the laboratory's words.
+
+    `answered` is the packet that a reply would answer, `got` the one that appeared somewhere; `lettered`
+    says whether the step has a letter in the pattern.
+    """
 
     odds: Fraction
     state: State
@@ -187,7 +190,7 @@ class Play:
             return self.scenario.rules.queue != POST_ROUTING
         return isinstance(step, Send | Reply)
 
-    def _step(self, n: int, step: Step, branch: Branch) -> Iterator[Seen1]:
+    def _step(self, n: int, step: Step, branch: Branch) -> Iterator[Came]:
         match step:
             case Hold():
                 yield from self._hold(n, step, branch.state)
@@ -198,16 +201,16 @@ class Play:
             case Release():
                 yield from self._release(step, branch.state)
             case DeleteNat():
-                yield Seen1(ONE, self.router.without_nat(branch.state), "rc=0")
+                yield Came(ONE, self.router.without_nat(branch.state), "rc=0")
             case Sleep():
-                yield Seen1(ONE, self.router.wait(branch.state, step.seconds), "-")
+                yield Came(ONE, self.router.wait(branch.state, step.seconds), "-")
             case UdpBind():
                 state = self.router.bind(branch.state, IPPROTO_UDP, step.address, step.port)
-                yield Seen1(ONE, state, "-")
+                yield Came(ONE, state, "-")
             case NfqOpen():
-                yield Seen1(ONE, branch.state, "ok")
+                yield Came(ONE, branch.state, "ok")
 
-    def _send(self, n: int, step: Send, state: State) -> Iterator[Seen1]:
+    def _send(self, n: int, step: Send, state: State) -> Iterator[Came]:
         skb = Skb(n, step.t, step.th, local_origin=step.origin == "r")
         for way in self.router.receive(state, skb):
             got = _frame(way)
@@ -221,14 +224,14 @@ class Play:
                 class_ = self._class(step.t, seen.t)
             yield _seen(way, class_, seen, got, lettered=step.origin != "s")
 
-    def _hold(self, n: int, step: Hold, state: State) -> Iterator[Seen1]:
+    def _hold(self, n: int, step: Hold, state: State) -> Iterator[Came]:
         skb = Skb(n, step.t, step.th, local_origin=step.origin == "r")
         for way in self.router.receive(state, skb, hold=True):
             if not way.held:
                 raise CannotPlay("the queue does not get the packet")
             yield _seen(way, "queued", None, None)
 
-    def _release(self, step: Release, state: State) -> Iterator[Seen1]:
+    def _release(self, step: Release, state: State) -> Iterator[Came]:
         if step.which >= len(state.held):
             raise CannotPlay("a packet is released that was never held")
         for way in self.router.release(state, step.which):
@@ -240,13 +243,13 @@ class Play:
     def _held_steps(self) -> list[Hold]:
         return [step for step in self.scenario.steps if isinstance(step, Hold)]
 
-    def _reply(self, n: int, step: Reply, branch: Branch) -> Iterator[Seen1]:
+    def _reply(self, n: int, step: Reply, branch: Branch) -> Iterator[Came]:
         """The server answers: ends swapped, an ICMP echo with its reply."""
         if step.to >= n:
             raise CannotPlay("a reply to a step that is still to come")
         frame = branch.frames[step.to]
         if frame is None:
-            yield Seen1(ONE, branch.state, "n/a(no packet to answer)")
+            yield Came(ONE, branch.state, "n/a(no packet to answer)")
             return
         t = frame.t
         answer = CtTuple(AF_INET, t.protonum, t.dst, t.dport, t.src, t.sport)
@@ -297,34 +300,34 @@ def _frame(way: Way) -> Frame | None:
 
 def _seen(
     way: Way, class_: str, answered: Frame | None, got: Frame | None, lettered: bool = False
-) -> Seen1:
-    return Seen1(way.odds, way.state, class_, answered, got, lettered, way.counted, way.drawn)
+) -> Came:
+    return Came(way.odds, way.state, class_, answered, got, lettered, way.counted, way.drawn)
 
 
-def _then(branch: Branch, one: Seen1, seen: StepOutcomes, odds: Fraction) -> Branch:
+def _then(branch: Branch, one: Came, seen: StepOutcomes, odds: Fraction) -> Branch:
     """The branch after a step, of which `seen` is told."""
-    drawn, branch_keys = dict(branch.drawn), [key for key, _ in branch.drawn]
-    t = None if one.got is None else one.got.t
-    for ct in [*one.state.world.bysource, *one.state.world.entries()]:
-        for key in (ct.reply.sport, ct.reply.dport):
-            drawn.update((key, d.but(branch_keys)) for d in one.drawn if d.is_one_of_many(key))
+    drawn = _drawn(branch, one)
     seen.add(odds * one.odds, one.class_, one.counted)
     pattern, endpoints, addresses = branch.pattern, branch.endpoints, branch.addresses
-    if t is not None:
-        seen.add_frame(t, drawn)
-        addresses |= {t.src}
+    if one.got is not None:
+        seen.add_frame(one.got.t, drawn)
+        addresses |= {one.got.t.src}
     if one.lettered:
         letter = "-"
-        if t is not None and not one.class_.startswith("DROP"):
-            end = t.src, t.sport
+        if one.got is not None and not one.class_.startswith("DROP"):
+            end = one.got.t.src, one.got.t.sport
             endpoints = endpoints if end in endpoints else (*endpoints, end)
             letter = chr(ord("A") + endpoints.index(end) % 26)
         pattern += letter
-    return Branch(
-        one.state,
-        (*branch.frames, one.answered),
-        pattern,
-        endpoints,
-        tuple(sorted(drawn.items(), key=lambda item: item[0])),
-        addresses,
-    )
+    keys = tuple(sorted(drawn.items(), key=lambda item: item[0]))
+    return Branch(one.state, (*branch.frames, one.answered), pattern, endpoints, keys, addresses)
+
+
+def _drawn(branch: Branch, one: Came) -> dict[int, Drawn]:
+    """Keys that were drawn, this step's with them: those that a connection has and that nobody named."""
+    drawn, before = dict(branch.drawn), [key for key, _ in branch.drawn]
+    if one.drawn:
+        for ct in (*one.state.world.bysource, *one.state.world.entries()):
+            for key in (ct.reply.sport, ct.reply.dport):
+                drawn.update((key, d.but(before)) for d in one.drawn if d.is_one_of_many(key))
+    return drawn
