@@ -299,6 +299,10 @@ def replay_command(
 def conform_command(files: tuple[str, ...]) -> Result:
     """Play recorded vectors, .jsonl or .jsonl.xz, and compare field by field.
 
+    Files of live kernels (scenarios.json, fill-*.json, also .xz) are played step
+    by step: outcomes, ports and counters must be possible, counts must fit the
+    exact odds.
+
     Prints a table release x kind and the first differences in full; its last
     line is the sum.
 

@@ -19,11 +19,13 @@ import attrs
 
 from natmodel import ops
 from natmodel.boot import Boot, hashing
+from natmodel.documents import document_of
 from natmodel.hashes import (
     best_ips_hash,
     jhash2,
     reciprocal_scale,
 )
+from natmodel.live_conform import Document, Observation, is_live, observe, wrong_lines
 from natmodel.ops import Call, Node, Op, path
 from natmodel.paths.nf_nat_used_tuple import not_harder
 from natmodel.release import Confirmed, Release
@@ -690,12 +692,15 @@ class Report:
     """What became of all vectors: how many of (release, kind, outcome), and who did not agree.
 
     `differing` holds the first that differ, `refused` how many were refused for each
-    (release, reason), with the first of them.
+    (release, reason), with the first of them.  `live` are the first observations of live kernels that
+    differ, and `notes` says what was checked of all of them.
     """
 
     counts: Counter[tuple[str, str, str]]
     differing: tuple[Verdict, ...]
     refused: dict[tuple[str, str], tuple[int, Recorded]]
+    live: tuple[Observation, ...] = ()
+    notes: tuple[str, ...] = ()
 
     def total(self, outcome: str) -> int:
         return sum(n for (_, _, what), n in self.counts.items() if what == outcome)
@@ -712,12 +717,15 @@ class Report:
         lines = [*_table_lines(self.counts), ""]
         for verdict in self.differing:
             lines += [*_verdict_lines(verdict), ""]
-        hidden = self.total("differ") - len(self.differing)
+        for observation in self.live:
+            lines += [*wrong_lines(observation), ""]
+        hidden = self.total("differ") - len(self.differing) - len(self.live)
         if hidden:
             lines += [f"{hidden} more differ", ""]
         for (release, why), (n, first) in self.refused.items():
             lines.append(f"refused {n} of {release}: {why} (first: {first.id})")
-        if self.refused:
+        lines += self.notes
+        if self.refused or self.notes:
             lines.append("")
         agree, differ, refused = (self.total(outcome) for outcome in OUTCOMES)
         total = agree + differ + refused
@@ -752,14 +760,36 @@ def conform_files(paths: Iterable[Path]) -> Report:
     counts: Counter[tuple[str, str, str]] = Counter()
     differing: list[Verdict] = []
     refused: dict[tuple[str, str], tuple[int, Recorded]] = {}
+    live: list[tuple[Document, str]] = []
     for file in paths:
+        document = document_of(file)
+        if document is not None and is_live(document):
+            live.append((document, ascii(str(file))[1:-1]))
+            continue
         for recorded in read_vectors(file):
             verdict = conform(recorded)
             counts[recorded.release, recorded.kind, verdict.outcome] += 1
             if verdict.differences and len(differing) < SHOWN:
                 differing.append(verdict)
             if isinstance(recorded.vector, Refused):
-                key = recorded.release, recorded.vector.why
-                n, first = refused.get(key, (0, recorded))
-                refused[key] = n + 1, first
-    return Report(counts, tuple(differing), refused)
+                _refuse(refused, recorded, recorded.vector.why)
+    return _with_live(Report(counts, tuple(differing), refused), live)
+
+
+def _with_live(report: Report, documents: Sequence[tuple[Document, str]]) -> Report:
+    """The report, with what became of the observations of live kernels."""
+    observations, notes = observe(documents)
+    for o in observations:
+        report.counts[o.played_as, o.kind, o.outcome] += 1
+        if o.refused is not None:
+            of = Recorded(o.where, o.name, o.kind, o.played_as, Refused(o.refused))
+            _refuse(report.refused, of, o.refused)
+    shown = [o for o in observations if o.outcome == "differ"][:SHOWN]
+    return attrs.evolve(report, live=tuple(shown), notes=tuple(notes))
+
+
+def _refuse(
+    refused: dict[tuple[str, str], tuple[int, Recorded]], recorded: Recorded, why: str
+) -> None:
+    n, first = refused.get((recorded.release, why), (0, recorded))
+    refused[recorded.release, why] = n + 1, first

@@ -9,10 +9,12 @@ docs/model.md, "Draws", has the argument; tests hold the two against each other.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterator
 from fractions import Fraction
 from functools import lru_cache
+from itertools import pairwise
 
 import attrs
 from sortedcontainers import SortedSet
@@ -193,10 +195,17 @@ Around = tuple[tuple[Label | int, ...], tuple[Label | int, ...]]
 
 @lru_cache(maxsize=65536)
 def neighbourhoods(
-    size: int, attempts: int, others: int, labels: frozenset[tuple[int, Label]]
+    size: int,
+    attempts: int,
+    others: int,
+    labels: frozenset[tuple[int, Label]],
+    cuts: tuple[int, ...] = (),
 ) -> Classes:
-    """The least start of each surrounding, with its odds."""
-    return _Starts(size, attempts, others, dict(labels)).classes()
+    """The least start of each surrounding, with its odds.
+
+    Free keys without a label look alike, unless a cut lies between their residues (ascending).
+    """
+    return _Starts(size, attempts, others, dict(labels), cuts).classes()
 
 
 class _Starts:
@@ -205,14 +214,25 @@ class _Starts:
     A free key without a label is told by the number of starts that lead to it.
     """
 
-    def __init__(self, size: int, attempts: int, others: int, labels: dict[int, Label]) -> None:
-        self.size, self.others, self.labels = size, others, labels
+    def __init__(
+        self,
+        size: int,
+        attempts: int,
+        others: int,
+        labels: dict[int, Label],
+        cuts: tuple[int, ...] = (),
+    ) -> None:
+        self.size, self.others, self.labels, self.cuts = size, others, labels, cuts
         self.steps = min(attempts, U16)
         self.fewest, self.rest = divmod(U16, size)
 
     def _label(self, off: int) -> Label | int:
         residue = off % U16 % self.size
-        return self.labels.get(residue) or self.fewest + (residue < self.rest)
+        label = self.labels.get(residue)
+        if label is not None:
+            return label
+        starts = self.fewest + (residue < self.rest)
+        return starts + (U16 + 1) * bisect_right(self.cuts, residue) if self.cuts else starts
 
     def _ahead(self, off: int) -> tuple[Label | int, ...]:
         """Labels from `off` on, until others + 1 free keys were met or the round is over."""
@@ -244,7 +264,7 @@ class _Starts:
         if self.size <= 256:
             return set(range(self.size))
         reach = range(-self.others - 1, self.others + 2)
-        marks = {*self.labels, *_seam(self.size)}
+        marks = {*self.labels, *_seam(self.size), *self.cuts}
         return {(r + i) % self.size for r in marks for i in reach if r < self.size}
 
     def _arounds(self, residue: int) -> dict[Around, list[int]]:
@@ -281,7 +301,8 @@ class _Starts:
 
         for residue in told:
             add(residue, 1)
-        for keys in (range(self.rest), range(self.rest, min(self.size, U16))):
+        ends = sorted({0, self.rest, *self.cuts, min(self.size, U16)})
+        for keys in (range(low, high) for low, high in pairwise(ends)):
             near = told.bisect_left(keys.stop) - told.bisect_left(keys.start)
             if near < len(keys):  # the others are surrounded by their own kind alone: take one
                 add(next(residue for residue in keys if residue not in told), len(keys) - near)

@@ -160,6 +160,13 @@ class HashDelete(Op[bool]):
     ct: Conn
 
 
+@attrs.frozen(cache_hash=True)
+class EntryWrite(Op[None]):
+    """What a tracker writes into the entry that a packet belongs to, under ct->lock."""
+
+    ct: Conn
+
+
 # ── the by-source hash ──────────────────────────────────────────────────────────────────────────
 
 

@@ -20,7 +20,16 @@ from natmodel.hashes import (
     SecurePortEphemeral,
 )
 from natmodel.ops import Call, Node, Op
-from natmodel.values import Conn, CtTuple, Manip, NatRange, Zone
+from natmodel.values import (
+    IP_CT_DIR_ORIGINAL,
+    NF_ACCEPT,
+    Conn,
+    CtTuple,
+    Manip,
+    NatRange,
+    TcpHdr,
+    Zone,
+)
 
 
 @attrs.frozen
@@ -39,6 +48,27 @@ class Packet:
     net: int = 0
     td_end: int = 1
     has_master: bool = False
+
+
+@attrs.frozen(cache_hash=True)
+class Skb:
+    """A packet on its way through the hooks, whether it is the first of its connection or not.
+
+    `t` is what its headers say now; `ct` the connection it belongs to, None where it is not tracked;
+    `direction` its direction in `ct`.  `is_new` is ctinfo IP_CT_NEW: no answer has been seen.  `id`
+    names the connection that it may create.
+    """
+
+    id: int
+    t: CtTuple
+    th: TcpHdr | None = None
+    local_origin: bool = False
+    ct: Conn | None = None
+    direction: int = IP_CT_DIR_ORIGINAL
+    is_new: bool = False
+    verdict: int = NF_ACCEPT
+    zone: Zone = Zone()
+    net: int = 0
 
 
 @attrs.frozen(cache_hash=True)
@@ -156,6 +186,8 @@ class Release:
 
     # the hooks from PRE_ROUTING to POST_ROUTING, after the ORIGINAL look-up has found nothing
     new_connection: Callable[[Release, Packet], Call[Fate]]
+    # nfnetlink_queue.c: what happens to a packet that a queue gives back, before the next hook
+    nf_reinject: Callable[[Release, Skb], Call[Skb]]
 
     def __repr__(self) -> str:
         return self.name

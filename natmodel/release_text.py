@@ -32,10 +32,9 @@ FAMILIES: Final[dict[str, tuple[tuple[str, ...], str]]] = {
     "tree": (("get_unique_tuple", "range_flags", "find_best_ips"), "choice of a tuple"),
     "used": (("used_tuple", "used_tuple_new", "used_tuple_harder"), "is a tuple used?"),
     "walk": (
-        ("l4proto_unique_tuple", "port_window", "rng", "max_attempts"),
+        ("l4proto_unique_tuple", "port_window", "rng", "max_attempts", "secure_port"),
         "search for a port",
     ),
-    "port": (("secure_port",), "keyed port hash"),
     "src": (
         ("find_appropriate_src", "bysource_zone_id", "hash_by_src", "setup_info"),
         "reuse by source",
@@ -44,6 +43,7 @@ FAMILIES: Final[dict[str, tuple[tuple[str, ...], str]]] = {
         ("trackers", "port_protocols", "allow_clash", "nat_ipv6", "zones"),
         "protocols, clashes allowed",
     ),
+    "nfq": (("nf_reinject",), "what a queue gives back"),
 }
 SAME: Final = " "
 CHANGED: Final = "*"

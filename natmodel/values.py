@@ -86,6 +86,11 @@ STATUS_NAMES: Final = {
 # enum tcp_conntrack
 TCP_CONNTRACK_NONE: Final = 0
 TCP_CONNTRACK_SYN_SENT: Final = 1
+TCP_CONNTRACK_SYN_RECV: Final = 2
+TCP_CONNTRACK_ESTABLISHED: Final = 3
+TCP_CONNTRACK_FIN_WAIT: Final = 4
+TCP_CONNTRACK_CLOSE_WAIT: Final = 5
+TCP_CONNTRACK_LAST_ACK: Final = 6
 TCP_CONNTRACK_TIME_WAIT: Final = 7
 TCP_CONNTRACK_CLOSE: Final = 8
 TCP_CONNTRACK_SYN_SENT2: Final = 9
@@ -244,6 +249,41 @@ def nf_ct_zone_id(zone: Zone, direction: int) -> int:
 
 
 @attrs.frozen(cache_hash=True)
+class IpCtTcp:
+    """struct ip_ct_tcp, but for `state` and seen[0].td_end, which have fields of their own in Conn.
+
+    Pairs are indexed by direction.  `td_maxack` is the highest acknowledgement that a side has sent,
+    None before its first; `close_init` says which side began to close; `last_index` is the class of
+    the last segment that was recorded (natmodel/paths/nf_conntrack_proto_tcp.py), `last_dir` its
+    direction, `last_end` its end (u32).
+    """
+
+    reply_td_end: int = 0
+    td_maxack: tuple[int | None, int | None] = (None, None)
+    close_init: tuple[bool, bool] = (False, False)
+    last_index: int = 0
+    last_dir: int = IP_CT_DIR_ORIGINAL
+    last_end: int = 0
+    simultaneous_open: bool = False
+
+
+NO_SEGMENT: Final = IpCtTcp()
+
+
+@attrs.frozen(cache_hash=True)
+class TcpHdr:
+    """struct tcphdr, as far as the tracker looks at it; `payload` is in bytes."""
+
+    seq: int = 0
+    ack_seq: int = 0
+    syn: bool = False
+    ack: bool = False
+    fin: bool = False
+    rst: bool = False
+    payload: int = 0
+
+
+@attrs.frozen(cache_hash=True)
 class Conn:
     """struct nf_conn, as far as tuple selection and confirm can see it.
 
@@ -264,6 +304,7 @@ class Conn:
     refcount: int = 1
     has_master: bool = False
     local_origin: bool = False
+    tcp: IpCtTcp = NO_SEGMENT
 
     def tuplehash(self, direction: int) -> CtTuple:
         """kernel: ct->tuplehash[direction].tuple"""

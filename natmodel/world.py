@@ -470,6 +470,19 @@ def hash_delete(w: World, op: ops.HashDelete) -> tuple[bool, World]:
     return True, attrs.evolve(w, gone=w.gone | {op.ct.id})
 
 
+def entry_write(w: World, op: ops.EntryWrite) -> tuple[None, World]:
+    """Whoever has the entry sees what was written; one that was unlinked meanwhile stays unlinked."""
+    if any(entry.ct.id == op.ct.id for entry in w.background.entries if isinstance(entry, Entry)):
+        raise NotImplementedError("what a scenario starts with is not written to")
+    return None, attrs.evolve(
+        w,
+        linked=tuple(
+            Node(op.ct, node.direction) if node.ct.id == op.ct.id else node for node in w.linked
+        ),
+        bysource=tuple(op.ct if ct.id == op.ct.id else ct for ct in w.bysource),
+    )
+
+
 def read_bysource(w: World, op: ops.ReadBysource) -> tuple[tuple[Conn, ...], World]:
     hashing, background = w.background.hashing, w.background
     source = source_of(op.t)
@@ -544,6 +557,7 @@ REPLIES: Final[dict[type, Callable[[World, Any], tuple[Any, World]]]] = {
     ops.UnlockBuckets: unlock_buckets,
     ops.HashInsert: hash_insert,
     ops.HashDelete: hash_delete,
+    ops.EntryWrite: entry_write,
     ops.ReadBysource: read_bysource,
     ops.BysourceAdd: bysource_add,
     ops.BysourceWrite: bysource_write,

@@ -42,6 +42,7 @@ from natmodel.paths.nf_conntrack_find import (
     taken_in_zone,
     zone_of_both_directions,
 )
+from natmodel.paths.nf_hooks import reinject
 from natmodel.paths.nf_nat_l4proto_unique_tuple import (
     port_window_as_given,
     rover_walk_probing_all,
@@ -120,6 +121,7 @@ V2_6_24: Final = Release(
     zones="none",
     # hooks
     new_connection=nat_and_confirm,
+    nf_reinject=reinject,
 )
 """One static per protocol is start and walk in one; RANDOM writes a random number into it.
 
@@ -175,6 +177,7 @@ V2_6_35_6: Final = Release(
     zones="id",
     # hooks
     new_connection=nat_and_confirm,
+    nf_reinject=reinject,
 )
 """Zones, PERSISTENT, a rover per protocol; RANDOM starts at a keyed hash of the rewritten tuple.
 

@@ -35,6 +35,7 @@ from natmodel.paths.nf_conntrack_find import (
     taken_in_zone,
     zone_of_both_directions,
 )
+from natmodel.paths.nf_hooks import reinject
 from natmodel.paths.nf_nat_l4proto_unique_tuple import (
     port_window_as_given,
     rover_walk,
@@ -109,6 +110,7 @@ V3_4_113: Final = Release(
     zones="id",
     # hooks
     new_connection=nat_and_confirm,
+    nf_reinject=reinject,
 )
 """The original tuple comes first, if it is in the range; a range of one port is not looked up.
 
@@ -162,6 +164,7 @@ V3_10_4: Final = Release(
     zones="id",
     # hooks
     new_connection=nat_and_confirm,
+    nf_reinject=reinject,
 )
 """NAT for IPv6.  Neither look-up asks for CONFIRMED."""
 
@@ -212,6 +215,7 @@ V3_14_1: Final = Release(
     zones="id",
     # hooks
     new_connection=nat_and_confirm,
+    nf_reinject=reinject,
 )
 """RANDOM_FULLY: 34ce324019e7 "nf_nat: add full port randomization support".
 
@@ -265,6 +269,7 @@ V3_15_5: Final = Release(
     zones="id",
     # hooks
     new_connection=nat_and_confirm,
+    nf_reinject=reinject,
 )
 """Confirm locks buckets, not the table: 93bb0ceb75be."""
 
@@ -315,5 +320,6 @@ V3_18_20: Final = Release(
     zones="id",
     # hooks
     new_connection=nat_and_confirm,
+    nf_reinject=reinject,
 )
 """A connection that is dying is dropped at confirm, not let pass."""

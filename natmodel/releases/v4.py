@@ -55,6 +55,7 @@ from natmodel.paths.nf_conntrack_find import (
     taken_unless_same_origin,
     taken_unless_same_origin_and_zone,
 )
+from natmodel.paths.nf_hooks import reinject, reinject_to_an_entry
 from natmodel.paths.nf_nat_l4proto_unique_tuple import (
     bounded_rounds_always_random,
     bounded_rounds_from_a_hash,
@@ -133,6 +134,7 @@ V4_4_0: Final = Release(
     zones="directed",
     # hooks
     new_connection=nat_and_confirm,
+    nf_reinject=reinject,
 )
 """Zones have directions, and are not hashed."""
 
@@ -183,6 +185,7 @@ V4_4_155: Final = Release(
     zones="directed",
     # hooks
     new_connection=nat_and_confirm,
+    nf_reinject=reinject,
 )
 """A reversed range is swapped."""
 
@@ -233,6 +236,7 @@ V4_7_4: Final = Release(
     zones="directed",
     # hooks
     new_connection=nat_and_confirm,
+    nf_reinject=reinject,
 )
 """One table for all namespaces; every look-up asks for CONFIRMED.
 
@@ -287,6 +291,7 @@ V4_9_0: Final = Release(
     zones="directed",
     # hooks
     new_connection=nat_and_confirm,
+    nf_reinject=reinject,
 )
 """Look-ups reap expired entries; successful inserts are not counted any more.
 
@@ -340,6 +345,7 @@ V4_9_154: Final = Release(
     zones="directed",
     # hooks
     new_connection=nat_and_confirm,
+    nf_reinject=reinject,
 )
 """Back to lists in the by-source hash; a reversed range is swapped.
 
@@ -393,6 +399,7 @@ V4_12_0: Final = Release(
     zones="directed",
     # hooks
     new_connection=nat_and_confirm,
+    nf_reinject=reinject,
 )
 """The keyed hash is SipHash: 7cd23e5300c1.  Clash resolution asks for NAT_DONE."""
 
@@ -443,6 +450,7 @@ V4_13_9: Final = Release(
     zones="directed",
     # hooks
     new_connection=nat_and_confirm,
+    nf_reinject=reinject,
 )
 """Every connection of a source is looked at again."""
 
@@ -493,6 +501,7 @@ V4_14_177: Final = Release(
     zones="directed",
     # hooks
     new_connection=nat_and_confirm,
+    nf_reinject=reinject,
 )
 """4e35c1cb9460 "nf_nat: skip nat clash resolution for same-origin entries", without the zone.
 
@@ -546,6 +555,7 @@ V4_14_280: Final = Release(
     zones="directed",
     # hooks
     new_connection=nat_and_confirm,
+    nf_reinject=reinject,
 )
 """Backports: bounded rounds, of which only RANDOM's first starts at the keyed hash, which changes every
 10 s; the same-origin skip asks for the zone.  ICMP and GRE keep their counters.
@@ -598,6 +608,7 @@ V4_15_0: Final = Release(
     zones="directed",
     # hooks
     new_connection=nat_and_confirm,
+    nf_reinject=reinject,
 )
 """Lists in the by-source hash, as in 4.14.  Confirm warns of a connection that is confirmed already."""
 
@@ -648,6 +659,7 @@ V4_16_13: Final = Release(
     zones="directed",
     # hooks
     new_connection=nat_and_confirm,
+    nf_reinject=reinject,
 )
 """A reversed range is swapped."""
 
@@ -698,6 +710,7 @@ V4_18_0: Final = Release(
     zones="directed",
     # hooks
     new_connection=nat_and_confirm,
+    nf_reinject=reinject_to_an_entry,
 )
 """PROTO_OFFSET: 2eb0f624b709 "add NAT support for shifted portmap ranges"."""
 
@@ -748,6 +761,7 @@ V4_18_0_394_EL8: Final = Release(
     zones="directed",
     # hooks
     new_connection=nat_and_confirm,
+    nf_reinject=reinject_to_an_entry,
 )
 """Not 4.18: most of 5.x, and the forced remap of well-known ports that 5.17 took back."""
 
@@ -798,6 +812,7 @@ V4_19_1: Final = Release(
     zones="directed",
     # hooks
     new_connection=nat_and_confirm,
+    nf_reinject=reinject_to_an_entry,
 )
 """ed07d9a021df: the very same connection is merged, NAT or not."""
 
@@ -848,6 +863,7 @@ V4_19_66: Final = Release(
     zones="directed",
     # hooks
     new_connection=nat_and_confirm,
+    nf_reinject=reinject_to_an_entry,
 )
 """Rover; RANDOM is a keyed hash; a walk probes all but the last port of its window.
 
@@ -902,6 +918,7 @@ V4_19_222: Final = Release(
     zones="directed",
     # hooks
     new_connection=nat_and_confirm,
+    nf_reinject=reinject_to_an_entry,
 )
 """The same-origin skip asks for the zone, too."""
 
@@ -952,6 +969,7 @@ V4_19_304: Final = Release(
     zones="directed",
     # hooks
     new_connection=nat_and_confirm,
+    nf_reinject=reinject_to_an_entry,
 )
 """Backports: bounded rounds, of which only RANDOM's first starts at the keyed hash, which changes every
 10 s from 4.19.244 on.  ICMP and GRE keep their counters.

@@ -48,6 +48,7 @@ from natmodel.paths.nf_conntrack_find import (
     taken_unless_same_origin,
     taken_unless_same_origin_and_zone,
 )
+from natmodel.paths.nf_hooks import reinject_to_an_entry
 from natmodel.paths.nf_nat_l4proto_unique_tuple import (
     bounded_rounds_always_random,
     bounded_rounds_with_swapped_ids,
@@ -127,6 +128,7 @@ V5_0_1: Final = Release(
     zones="directed",
     # hooks
     new_connection=nat_and_confirm,
+    nf_reinject=reinject_to_an_entry,
 )
 """Rovers are gone (6ed5943f8735): every search has a random start and a bound.
 
@@ -180,6 +182,7 @@ V5_2_1: Final = Release(
     zones="directed",
     # hooks
     new_connection=nat_and_confirm,
+    nf_reinject=reinject_to_an_entry,
 )
 """The ICMP fault of 5.0 is mended; a confirmed connection is dropped at confirm."""
 
@@ -230,6 +233,7 @@ V5_3_1: Final = Release(
     zones="directed",
     # hooks
     new_connection=nat_and_confirm,
+    nf_reinject=reinject_to_an_entry,
 )
 """The look-up of a packet does not pass over dying entries any more."""
 
@@ -280,6 +284,7 @@ V5_4_286: Final = Release(
     zones="directed",
     # hooks
     new_connection=nat_and_confirm,
+    nf_reinject=reinject_to_an_entry,
 )
 """The same-origin skip asks for the zone, too: a backport."""
 
@@ -330,6 +335,7 @@ V5_8_1: Final = Release(
     zones="directed",
     # hooks
     new_connection=nat_and_confirm,
+    nf_reinject=reinject_to_an_entry,
 )
 """6a757c07e51f: where a clash cannot be merged, a free REPLY key is enough for an entry of one second.
 
@@ -383,6 +389,7 @@ V5_10_7: Final = Release(
     zones="directed",
     # hooks
     new_connection=nat_and_confirm,
+    nf_reinject=reinject_to_an_entry,
 )
 """clash_resolve is a counter of its own."""
 
@@ -433,6 +440,7 @@ V5_10_262: Final = Release(
     zones="directed",
     # hooks
     new_connection=nat_and_confirm,
+    nf_reinject=reinject_to_an_entry,
 )
 """Backports: the same-origin skip asks for the zone (5.10.17); 8a49fc8d8a3e (5.10.252): allow_clash for
 protocols without a tracker.
@@ -485,6 +493,7 @@ V5_11_0: Final = Release(
     zones="directed",
     # hooks
     new_connection=nat_and_confirm,
+    nf_reinject=reinject_to_an_entry,
 )
 """The same-origin skip asks for the zone, too."""
 
@@ -535,6 +544,7 @@ V5_15_0: Final = Release(
     zones="directed",
     # hooks
     new_connection=nat_and_confirm,
+    nf_reinject=reinject_to_an_entry,
 )
 """Chains have a limit, drawn anew for each confirm: 8 to 31 nodes.
 
@@ -588,6 +598,7 @@ V5_15_148: Final = Release(
     zones="directed",
     # hooks
     new_connection=nat_and_confirm,
+    nf_reinject=reinject_to_an_entry,
 )
 """c77737b736ce "adopt safer max chain length": 50 to 79."""
 
@@ -638,6 +649,7 @@ V5_17_0_RC5: Final = Release(
     zones="directed",
     # hooks
     new_connection=nat_and_confirm,
+    nf_reinject=reinject_to_an_entry,
 )
 """878aed8db324, 4a6fbdd801e8: a forwarded packet's well-known port is never kept.  Both were reverted for
 5.17 (a82c25c366b0, ee0a4dc9f317).
@@ -690,5 +702,6 @@ V5_19_0: Final = Release(
     zones="directed",
     # hooks
     new_connection=nat_and_confirm,
+    nf_reinject=reinject_to_an_entry,
 )
 """CONFIRMED is set before confirm's tests, and a loser keeps it."""

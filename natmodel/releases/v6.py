@@ -36,6 +36,7 @@ from natmodel.paths.nf_conntrack_find import (
     find_get_per_zone_id,
     taken_unless_same_origin_and_zone,
 )
+from natmodel.paths.nf_hooks import reinject, reinject_to_an_entry
 from natmodel.paths.nf_nat_l4proto_unique_tuple import (
     bounded_rounds,
     bounded_rounds_always_random,
@@ -123,6 +124,7 @@ V6_1_0_RC7: Final = Release(
     zones="directed",
     # hooks
     new_connection=nat_and_confirm,
+    nf_reinject=reinject_to_an_entry,
 )
 """As 5.19, with another generator."""
 
@@ -173,6 +175,7 @@ V6_1_192: Final = Release(
     zones="directed",
     # hooks
     new_connection=nat_and_confirm,
+    nf_reinject=reinject_to_an_entry,
 )
 """Backports: chains of 50 to 79 (6.1.20); 2d72afb34065 (6.1.147): CONFIRMED is set when both
 nodes are linked; 8a49fc8d8a3e (6.1.165): allow_clash for protocols without a tracker.
@@ -225,6 +228,7 @@ V6_2_1: Final = Release(
     zones="directed",
     # hooks
     new_connection=nat_and_confirm,
+    nf_reinject=reinject_to_an_entry,
 )
 """Another hash of the conntrack table."""
 
@@ -275,6 +279,7 @@ V6_4_4: Final = Release(
     zones="directed",
     # hooks
     new_connection=nat_and_confirm,
+    nf_reinject=reinject_to_an_entry,
 )
 """Chains of 50 to 79."""
 
@@ -325,6 +330,7 @@ V6_6_9: Final = Release(
     zones="directed",
     # hooks
     new_connection=nat_and_confirm,
+    nf_reinject=reinject_to_an_entry,
 )
 """458972550287: near the end of a round, a SYN may evict a closing connection (6.5).
 
@@ -378,6 +384,7 @@ V6_6_63: Final = Release(
     zones="directed",
     # hooks
     new_connection=nat_and_confirm,
+    nf_reinject=reinject_to_an_entry,
 )
 """d8f84a9bc7c4 without a4e6a1031e77: a null binding keeps its port in a reverse clash, and confirm then
 drops it.
@@ -430,6 +437,7 @@ V6_8_0: Final = Release(
     zones="directed",
     # hooks
     new_connection=nat_and_confirm,
+    nf_reinject=reinject_to_an_entry,
 )
 """0f1ae2821fa4 "nat: restore default DNAT behavior": plain DNAT starts at the first port."""
 
@@ -480,6 +488,7 @@ V6_11_11: Final = Release(
     zones="directed",
     # hooks
     new_connection=nat_and_confirm,
+    nf_reinject=reinject_to_an_entry,
 )
 """d8f84a9bc7c4 (6.11.4) without a4e6a1031e77, as in 6.6.63: a null binding keeps its port in a reverse
 clash, and confirm then drops it.
@@ -532,6 +541,7 @@ V6_12_0: Final = Release(
     zones="directed",
     # hooks
     new_connection=nat_and_confirm,
+    nf_reinject=reinject,
 )
 """d8f84a9bc7c4, a4e6a1031e77: reverse clashes are let pass and merged.  The former takes a bit's
 number for its mask.
@@ -584,6 +594,7 @@ V6_12_117: Final = Release(
     zones="directed",
     # hooks
     new_connection=nat_and_confirm,
+    nf_reinject=reinject,
 )
 """Bounded rounds from random starts; eviction of closing connections; reverse clashes are merged.
 
@@ -639,6 +650,7 @@ V6_17_0: Final = Release(
     zones="directed",
     # hooks
     new_connection=nat_and_confirm,
+    nf_reinject=reinject,
 )
 """fd72f265bb00: DCCP has no tracker any more.  50d9ce9679dd; 2d72afb34065: CONFIRMED is set when both
 nodes are linked.
@@ -691,6 +703,7 @@ V6_19_9: Final = Release(
     zones="directed",
     # hooks
     new_connection=nat_and_confirm,
+    nf_reinject=reinject,
 )
 """5ec8ca26fe93 "remove bogus direction check"; 8a49fc8d8a3e: allow_clash for protocols without
 a tracker.

@@ -31,6 +31,7 @@ from natmodel.paths.nf_conntrack_find import (
     find_get_per_zone_id,
     taken_unless_same_origin_and_zone,
 )
+from natmodel.paths.nf_hooks import reinject
 from natmodel.paths.nf_nat_l4proto_unique_tuple import (
     bounded_rounds,
     port_window,
@@ -110,6 +111,7 @@ V7_0_0: Final = Release(
     zones="directed",
     # hooks
     new_connection=nat_and_confirm,
+    nf_reinject=reinject,
 )
 """f7becf0dad8f: allow_clash for ICMP and ICMPv6."""
 
@@ -160,5 +162,6 @@ V7_3_4: Final = Release(
     zones="directed",
     # hooks
     new_connection=nat_and_confirm,
+    nf_reinject=reinject,
 )
 """UDPLITE has no tracker any more."""
