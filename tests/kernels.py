@@ -3,11 +3,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, TypeVar
 
 import pytest
 
 from natmodel.releases import RELEASES
+
+T = TypeVar("T")
 
 # The first rows to be held against compiled code: one with a rover, one with bounded rounds.
 ROVER, ROUNDS = "4.19.66", "6.12.117"
@@ -23,3 +26,21 @@ def each_kernel(*quick: str) -> pytest.MarkDecorator:
         for name in RELEASES
     ]
     return pytest.mark.parametrize("kernel", names)
+
+
+def by_row(table: Mapping[str, T]) -> dict[str, T]:
+    """A table whose lines name rows (`A, B .. C`), as one with a line for each row.
+
+    Every row must be in one line and no more.
+    """
+    rows = list(RELEASES)
+    found: dict[str, T] = {}
+    for line, value in table.items():
+        for span in line.split(", "):
+            first, _, last = span.partition(" .. ")
+            for row in rows[rows.index(first) : rows.index(last or first) + 1]:
+                assert row not in found, f"{row} is in two lines"
+                found[row] = value
+    missing = [row for row in rows if row not in found]
+    assert not missing, f"in no line: {missing}"
+    return found
