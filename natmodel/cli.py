@@ -307,7 +307,7 @@ def conform_command(files: tuple[str, ...]) -> Result:
     line is the sum.
 
     \b
-    natmodel conform tests/vectors/*.jsonl.xz
+    natmodel conform tests/vectors/*.jsonl.xz tests/vectors/live/*.xz
 
     Exit codes: 0 all agree, 1 some differ, 2 bad input, 3 some are refused and
     none differs.

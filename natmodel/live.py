@@ -42,14 +42,21 @@ from natmodel.values import (
     parse_address,
 )
 
-# Which row plays which laboratory kernel.  The names of the files that the same kernels wrote tell:
-# "6.1.0-56 ... Debian 6.1.192-2" and "6.12.117+deb12" name a stable level that a row was held against.
-# "6.18.44" lies behind the last 6.18.y that was read (6.18.2, row 6.17.0) and may have what 6.19 has
-# (row 6.19.9).  The two differ in used_tuple_new, where an entry is found in ORIGINAL direction, and in
-# allow_clash of protocols without a tracker.  No scenario meets either, so both rows must agree.
-# What the scenarios do tell: evict_TIME_WAIT_* (6.1 has no eviction), dnat_range (6.12 starts at the
-# first port), q_race_tcp_same_socket (6.1's queue switches a packet to an entry), q_fwd_reverse_udp
-# (6.12 merges reverse clashes).
+# Which row plays which laboratory kernel.
+#
+# What the kernels call themselves: the fill files, which the same kernels wrote, have "6.1.0-56 ...
+# Debian 6.1.192-2" and "6.12.117+deb12", stable levels that rows were held against; and "6.18.44", which
+# lies behind the last 6.18.y that was read (6.18.2, row 6.17.0) and may have what 6.19 has (row 6.19.9).
+#
+# What the scenarios tell of the rows from 6.1 on (tests/test_live.py tries them all): 6.1's outcomes can
+# be those of 6.1.0-rc7, 6.1.192, 6.2.1 and 6.4.4 only; those of 6.12 and of 6.18, of 6.12.0 and all later
+# rows.
+#   evict_TIME_WAIT_*, evict_RST_AFTER_EST_ahead   eviction (6.5 and later)
+#   dnat_range                                     a random start (before 6.8)
+#   q_race_*_same_socket*, q_fwd_*                 the queue switches packets to entries (before 6.12)
+#   q_fwd_reverse_udp                              reverse clashes are merged (6.12 and later)
+# 6.17.0 and 6.19.9 differ in used_tuple_new, where an entry is found in ORIGINAL direction, and in
+# allow_clash of protocols without a tracker.  No scenario meets either: both rows are played, and agree.
 LIVE_ROWS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
     {"6.1": ("6.1.192",), "6.12": ("6.12.117",), "6.18": ("6.17.0", "6.19.9")}
 )

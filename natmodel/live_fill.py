@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 from functools import cache
 from itertools import chain, groupby
+from math import prod
 from typing import Any, Final
 
 import attrs
@@ -177,18 +178,18 @@ def _split(low: int, high: int) -> Iterator[tuple[int, int]]:
 
 def found(k: Release, windows: Sequence[Window], special: Conn | None) -> tuple[Fraction, Fraction]:
     """The least and the greatest probability that some round takes the key, over its places."""
-    rounds = [(w.size, opens(k, w, special)) for w in windows]
-    # with one key only, there is nothing to draw
-    if not rounds:
+    if not windows:
         raise CannotPlay("the walk has no rounds")
-    size = rounds[0][0]
-    odds = set()
-    for residue in range(size):
-        miss = Fraction(1)
-        for _, probes in rounds:
-            miss *= missing(size, residue, probes)
-        odds.add(1 - miss)
-    return min(odds), max(odds)
+    return _found(windows[0].size, tuple(opens(k, w, special) for w in windows))
+
+
+@cache
+def _found(size: int, rounds: tuple[tuple[bool, ...], ...]) -> tuple[Fraction, Fraction]:
+    missed = [
+        prod((missing(size, r, probes) for probes in rounds), start=Fraction(1))
+        for r in range(size)
+    ]
+    return 1 - max(missed), 1 - min(missed)
 
 
 # ── what was seen ───────────────────────────────────────────────────────────────────────────────
