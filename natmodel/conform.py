@@ -76,7 +76,7 @@ from natmodel.vectors import (
     status_names,
     told_chain,
 )
-from natmodel.world import Background, Draw, Entry, Returned, World, flatten
+from natmodel.world import Background, Draw, Entry, Returned, World, flatten, range_of_draw
 
 
 def probes_of(k: Release) -> dict[str, str]:
@@ -147,12 +147,12 @@ class Dice:
     def __call__(self, op: Draw) -> int:
         assert not isinstance(op, ops.SecurePort)  # the machine knows it
         value = next(self._values, None)
-        below = op.below if isinstance(op, ops.RandomBelow) else 65536
+        below = range_of_draw(op)
         self.drawn.append((op.fn, value, below))
         if value is None:
             raise RanOut
         # The kernel cuts prandom_u32() to 16 bits.
-        return value if isinstance(op, ops.RandomBelow) else u16(value)
+        return value if below != 65536 else u16(value)
 
 
 # ── unique_tuple ────────────────────────────────────────────────────────────────────────────────
@@ -417,11 +417,11 @@ class Stage:
     def answer(self, flow: str, op: Op[Any]) -> Any:
         """Let the world answer, and write down what a trace tells of it."""
         drawn = len(self.dice.drawn)
-        if isinstance(op, ops.RandomU16 | ops.RandomBelow):
+        if isinstance(op, ops.RandomU16 | ops.RandomBelow | ops.RhltableLookup):
             self.drawers.append(flow)
         reply, self.world = reply_to(op, self.world, self.dice)
         match op:
-            case ops.RandomU16() | ops.RandomBelow():
+            case ops.RandomU16() | ops.RandomBelow() | ops.RhltableLookup():
                 self.trace.append((flow, "random", *self.dice.drawn[drawn][:2]))
             case ops.SecurePort():
                 self.trace.append((flow, "secure_port", self.machine.ports[-1]))

@@ -64,6 +64,8 @@ def eager(world: World, op: Draw) -> Classes:
     """Every value that could matter in some context."""
     if isinstance(op, ops.RandomBelow):
         return chain_limits(world, op)
+    if isinstance(op, ops.RhltableLookup):
+        return found_or_not(op)
     return every_walk(op.window.size, op.window.attempts)
 
 
@@ -71,9 +73,16 @@ def lazy(world: World, op: Draw, context: Context) -> Classes:
     """Every value that matters in this context."""
     if isinstance(op, ops.RandomBelow):
         return chain_limits(world, op)
+    if isinstance(op, ops.RhltableLookup):
+        return found_or_not(op)
     w = op.window
     labels = frozenset(labels_of(world, w, context).items())
     return neighbourhoods(w.size, w.attempts, context.others, labels)
+
+
+def found_or_not(op: ops.RhltableLookup) -> Classes:
+    """The one value by which a source is found, and all others together."""
+    return [(0, Fraction(1, op.below)), (1, Fraction(op.below - 1, op.below))]
 
 
 def chain_limits(world: World, op: ops.RandomBelow) -> Classes:

@@ -16,7 +16,7 @@ section does inside is still written with these operations, so it still reads li
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Generator
-from typing import Any, Final, Generic, ParamSpec, TypeAlias, TypeVar
+from typing import Any, ClassVar, Final, Generic, ParamSpec, TypeAlias, TypeVar
 
 import attrs
 
@@ -318,6 +318,21 @@ class RandomBelow(Op[int]):
 
 
 @attrs.frozen(cache_hash=True)
+class RhltableLookup(Op[int]):
+    """Does rhltable_lookup find the by-source list of `t`'s source?  0: it does.  (4.9 .. 4.13)
+
+    The table's parameters have no key_len, so the look-up hashes no byte of the key, and walks one
+    bucket of the table for every key; entries stand where their own hash puts them.  A source is found
+    if its bucket happens to be that one: a value below the table's size, uniform, and the same for as
+    long as the table is.  `t` has its source only.
+    """
+
+    t: CtTuple
+    below: int = 1024  # min_size; from 769 entries on the table is larger
+    fn: ClassVar[str] = "rhltable_lookup"
+
+
+@attrs.frozen(cache_hash=True)
 class Count(Op[None]):
     """NF_CT_STAT_INC: one more in a counter that `conntrack -S` shows.  No path reads it back."""
 
@@ -331,4 +346,4 @@ class Warn(Op[None]):
     text: str
 
 
-DRAWS: Final = (RandomU16, SecurePort, RandomBelow)
+DRAWS: Final = (RandomU16, SecurePort, RandomBelow, RhltableLookup)

@@ -16,7 +16,7 @@ import attrs
 
 from natmodel import ops
 from natmodel.boot import hashing
-from natmodel.draws import Classes, Context, chain_limits, labels_of, neighbourhoods
+from natmodel.draws import Classes, Context, chain_limits, found_or_not, labels_of, neighbourhoods
 from natmodel.ops import Call, Node, Window
 from natmodel.paths.nf_conntrack_confirm import HZ
 from natmodel.paths.nf_hooks import nf_confirm, nf_nat_inet_fn, resolve_normal_ct
@@ -316,6 +316,8 @@ class Router:
         def choose(world: World, op: Draw) -> Classes:
             if isinstance(op, ops.RandomBelow):
                 return chain_limits(world, op)
+            if isinstance(op, ops.RhltableLookup):
+                return found_or_not(op)
             w = op.window
             context = Context(self._named, frozenset(), frozenset(), self.others)
             labels = labels_of(world, w, context)

@@ -120,6 +120,10 @@ def _world(name: Renaming, w: World) -> World:
             for (l3num, src, dst, port), value in w.secure
         ),
         locked=name(w.locked),
+        found=tuple(
+            ((l3num, protonum, name.address(src), port), value)
+            for (l3num, protonum, src, port), value in w.found
+        ),
     )
 
 

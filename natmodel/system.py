@@ -20,7 +20,7 @@ from natmodel.ops import Call, Op
 from natmodel.release import Confirmed, Fate, Packet
 from natmodel.threads import Stack, Threads
 from natmodel.values import NF_DROP, Conn, CtTuple
-from natmodel.world import Answer, Chooser, Draw, World, answers
+from natmodel.world import Answer, Chooser, Draw, World, answers, range_of_draw
 
 State: TypeAlias = tuple[int, ...]
 
@@ -108,7 +108,7 @@ class System:
         return found
 
     def _without_context(self, world: World, draw: Draw) -> draws.Classes:
-        if self.lazy and not isinstance(draw, ops.RandomBelow):
+        if self.lazy and not isinstance(draw, ops.RandomBelow | ops.RhltableLookup):
             raise _NeedsContext
         return draws.eager(world, draw)
 
@@ -190,7 +190,7 @@ class WrongDraws(Exception):
 
 
 def _next_value(draw: Draw, left: list[int]) -> int:
-    below = draw.below if isinstance(draw, ops.RandomBelow) else 65536
+    below = range_of_draw(draw)
     if not left:
         raise WrongDraws(f"the step draws a value below {below}, and none is given")
     value = left.pop(0)

@@ -299,7 +299,8 @@ class World:
     that were deleted and `aged` of those that have expired since; `bysource` what entered the by-source
     hash since, newest first, and `bysource_gone` who left it; `hints` the static search hints that are
     not 0; `secure` the keyed hashes drawn so far; `locked` the connections whose bucket locks are held;
-    `timers` the senders' clocks where packets are retransmitted.
+    `timers` the senders' clocks where packets are retransmitted; `found` which sources the by-source
+    table of 4.9 .. 4.13 has been found to find (0) or not.
     """
 
     background: Background
@@ -312,6 +313,7 @@ class World:
     secure: tuple[tuple[tuple[int, int, int, int], int], ...] = ()
     locked: tuple[Conn, ...] = ()
     timers: Timers | None = None
+    found: tuple[tuple[Source, int], ...] = ()
 
     def arranged(
         self,
@@ -320,6 +322,7 @@ class World:
         bysource: tuple[Conn, ...] | None = None,
         secure: tuple[tuple[tuple[int, int, int, int], int], ...] | None = None,
         locked: tuple[Conn, ...] | None = None,
+        found: tuple[tuple[Source, int], ...] | None = None,
     ) -> World:
         """A world with these parts, in the order that can be told.
 
@@ -336,6 +339,7 @@ class World:
             bysource=tuple(sorted(conns, key=lambda ct: source_of(ct.orig))),
             secure=tuple(sorted(self.secure if secure is None else secure)),
             locked=tuple(sorted(self.locked if locked is None else locked, key=lambda ct: ct.id)),
+            found=tuple(sorted(self.found if found is None else found)),
         )
 
     def hint(self, protonum: int) -> int:
@@ -576,7 +580,7 @@ REPLIES: Final[dict[type, Callable[[World, Any], tuple[Any, World]]]] = {
 
 # ── draws ───────────────────────────────────────────────────────────────────────────────────────
 
-Draw: TypeAlias = ops.RandomU16 | ops.SecurePort | ops.RandomBelow
+Draw: TypeAlias = ops.RandomU16 | ops.SecurePort | ops.RandomBelow | ops.RhltableLookup
 
 
 def secure_key(op: ops.SecurePort) -> tuple[int, int, int, int]:
@@ -592,6 +596,8 @@ def decided(w: World, op: Draw) -> int | None:
             return u16(w.background.hashing.secure_port(op.t, op.manip))
         key = secure_key(op)
         return next((value for asked, value in w.secure if asked == key), None)
+    if isinstance(op, ops.RhltableLookup):
+        return next((value for asked, value in w.found if asked == source_of(op.t)), None)
     return None
 
 
@@ -601,19 +607,21 @@ def is_open(w: World, op: Draw) -> bool:
         hashing = w.background.hashing
         nodes = w.background.size + len(w.linked)
         return hashing.bucket is not None and nodes >= op.minimum + 2
-    return op.window.size > 1
+    return isinstance(op, ops.RhltableLookup) or op.window.size > 1
 
 
 def drawn(w: World, op: Draw, value: int) -> World:
     """The world after the draw has come out as `value`."""
     if isinstance(op, ops.SecurePort) and w.background.hashing.secure_port is None:
         return w.arranged(secure=(*w.secure, (secure_key(op), value)))
+    if isinstance(op, ops.RhltableLookup):
+        return w.arranged(found=(*w.found, (source_of(op.t), min(value, 1))))
     return w
 
 
 def range_of_draw(op: Draw) -> int:
     """Values are 0 .. this - 1."""
-    return op.below if isinstance(op, ops.RandomBelow) else 65536
+    return op.below if isinstance(op, ops.RandomBelow | ops.RhltableLookup) else 65536
 
 
 # ── answers, sections included ──────────────────────────────────────────────────────────────────

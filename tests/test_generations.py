@@ -9,6 +9,7 @@ the same few entries; the decision tree and the walks are held against another t
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from fractions import Fraction
 from itertools import product
 from typing import Any, Final
 
@@ -19,9 +20,10 @@ from hypothesis import strategies as st
 
 from natmodel import ops
 from natmodel.boot import Boot, hashing
+from natmodel.draws import eager
 from natmodel.ops import BysourceAdd, BysourceWrite, Call, Op, path
 from natmodel.paths.get_unique_tuple import in_range
-from natmodel.paths.packet import init_conntrack, nat_and_confirm
+from natmodel.paths.packet import init_conntrack, nat_and_confirm, packets
 from natmodel.release import Packet, Release
 from natmodel.releases import RELEASES
 from natmodel.run import Ran, follow, run
@@ -51,7 +53,7 @@ from natmodel.values import (
     Zone,
     nf_ct_invert_tuple,
 )
-from natmodel.world import Background, Entry, Returned, World
+from natmodel.world import Background, Entry, Returned, World, answers, flatten
 from tests.test_paths_from_spec import made_of, play
 
 POD = CtTuple(AF_INET, IPPROTO_UDP, 10, 1000, 20, 80)
@@ -231,12 +233,17 @@ REUSED: Final = {
 RANGE: Final = NatRange(NF_NAT_RANGE_PROTO_SPECIFIED, 0, 0, 4000, 4001)
 
 
-def reuse(k: Release, *newest_first: Conn) -> CtTuple | None:
-    """What is found among these, whatever bucket they are in."""
-    call = k.find_appropriate_src(k, POD, RANGE, Zone(), 0)
-    _, result = play(call, newest_first)
-    assert result is None or isinstance(result, CtTuple)
-    return result
+def reuse(k: Release, *newest_first: Conn, chance: int = 0) -> CtTuple | None:
+    """What is found among these, whatever bucket they are in; 4.9 .. 4.13 if chance has it (0)."""
+    steps = flatten(k.find_appropriate_src(k, POD, RANGE, Zone(), 0))
+    reply: Any = None
+    while True:
+        try:
+            op = steps.send(reply)
+        except StopIteration as stop:
+            found: CtTuple | None = stop.value
+            return found
+        reply = chance if isinstance(op, ops.RhltableLookup) else newest_first
 
 
 @pytest.mark.parametrize(("kernel", "what"), list(product(REUSED, SOURCES)))
@@ -261,6 +268,33 @@ def test_behind_a_mapping_that_does_not_fit(kernel: str, found: int) -> None:
     assert reuse(k, SOURCES["another port"], MAPPED) == OUT
     if k.zones != "none":
         assert reuse(k, SOURCES["zone 5"], MAPPED) == OUT
+
+
+@pytest.mark.parametrize(
+    ("kernel", "by_chance"), [("4.9.0", True), ("4.13.9", True), ("4.4.0", False)]
+)
+def test_an_rhltable_finds_a_source_by_chance(kernel: str, by_chance: bool) -> None:
+    """Its look-up hashes no byte of the key: one bucket of 1,024 is walked for all of them."""
+    k = RELEASES[kernel]
+    assert reuse(k, MAPPED) == OUT
+    assert (reuse(k, MAPPED, chance=1) is None) is by_chance
+    again = NatRange(NF_NAT_RANGE_MAP_IPS | NF_NAT_RANGE_PROTO_SPECIFIED, 30, 30, 4000, 4001)
+    first = packets(k, (Packet(0, POD, src=again), Packet(1, POD.with_dst(21), src=again)), ())
+    ways = [
+        (answer.odds, [fate.ct.reply.dport for fate in answer.reply])
+        for answer in answers(world_of(k), ops.atomic(first), lambda w, op: eager_or_one(w, op))
+    ]
+    assert sum(odds for odds, _ in ways) == 1
+    assert len(ways) == (2 if by_chance else 1)
+    if by_chance:
+        assert [odds for odds, _ in ways] == [Fraction(1, 1024), Fraction(1023, 1024)]
+
+
+def eager_or_one(world: World, op: Any) -> list[tuple[int, Fraction]]:
+    """Is a source found?  All else is drawn as 0."""
+    if isinstance(op, ops.RhltableLookup):
+        return eager(world, op)
+    return [(0, Fraction(1))]
 
 
 def test_the_first_two_releases_enter_the_by_source_hash_at_the_first_manip() -> None:
@@ -436,8 +470,8 @@ FLAG_SETS: Final = [
 
 def all_facts() -> Iterator[Facts]:
     for flags in FLAG_SETS:
-        for answers in product((False, True), repeat=10):
-            yield Facts(NF_NAT_RANGE_MAP_IPS | flags, *answers)
+        for said in product((False, True), repeat=10):
+            yield Facts(NF_NAT_RANGE_MAP_IPS | flags, *said)
 
 
 @pytest.mark.parametrize("kernel", TREES)

@@ -85,6 +85,7 @@ REPLIED = (
     ops.ReadBysource,
     ops.RandomU16,
     ops.RandomBelow,
+    ops.RhltableLookup,
     ops.IdLoad,
     ops.IdIncrement,
 )

@@ -6,7 +6,7 @@ No lock is held.  Every used-test is a separate look-up, and nothing is looked a
 
 from __future__ import annotations
 
-from natmodel.ops import Call, ReadBysource, path
+from natmodel.ops import Call, ReadBysource, RhltableLookup, path
 from natmodel.release import Release, known_flags
 from natmodel.values import (
     IP_CT_DIR_ORIGINAL,
@@ -114,19 +114,46 @@ async def find_appropriate_src_in_zone(
     return None
 
 
+def source_alone(t: CtTuple) -> CtTuple:
+    """`t` with nothing but its source."""
+    return t.with_dst(0).with_dport(0)
+
+
 @path
 async def find_first_appropriate_src(
     k: Release, t: CtTuple, r: NatRange, zone: Zone, net: int
 ) -> CtTuple | None:
     """Only the newest connection of this source is looked at: if its mapping will not do, none does.
 
+    And it is found only by chance: see RhltableLookup.
     kernel: find_appropriate_src, rhltable_lookup (4.9 .. 4.12)
     """
     for ct in await ReadBysource(t, k.bysource_zone_id(zone)):
         if same_src(ct, t) and ct.net == net and same_zone(ct, zone):
+            if await RhltableLookup(source_alone(t)) != 0:
+                return None
             result = mapped_source(ct, t)
             return result if in_range(k, result, r) else None
     return None
+
+
+@path
+async def find_appropriate_src_by_chance(
+    k: Release, t: CtTuple, r: NatRange, zone: Zone, net: int
+) -> CtTuple | None:
+    """As find_appropriate_src, but a source is found by chance: see RhltableLookup.
+
+    kernel: find_appropriate_src, rhltable_lookup (4.13)
+    """
+    cts = [
+        ct
+        for ct in await ReadBysource(t, k.bysource_zone_id(zone))
+        if same_src(ct, t) and ct.net == net and same_zone(ct, zone)
+    ]
+    if not cts or await RhltableLookup(source_alone(t)) != 0:
+        return None
+    results = (mapped_source(ct, t) for ct in cts)
+    return next((result for result in results if in_range(k, result, r)), None)
 
 
 @path
@@ -135,7 +162,7 @@ async def find_appropriate_src(
 ) -> CtTuple | None:
     """As find_appropriate_src_in_zone; of a zone, its ORIGINAL direction counts.
 
-    kernel: find_appropriate_src (4.3 .. 4.8, 4.13 .. 7.3.4; stable 4.9.154)
+    kernel: find_appropriate_src (4.3 .. 4.8, 4.14 .. 7.3.4; stable 4.9.154)
     """
     for ct in await ReadBysource(t, k.bysource_zone_id(zone)):
         if same_src(ct, t) and ct.net == net and same_zone(ct, zone):

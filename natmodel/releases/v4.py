@@ -22,6 +22,7 @@ from natmodel.ops import (
 )
 from natmodel.paths.get_unique_tuple import (
     find_appropriate_src,
+    find_appropriate_src_by_chance,
     find_first_appropriate_src,
     get_unique_tuple,
     get_unique_tuple_forcing_port_remap,
@@ -295,7 +296,8 @@ V4_9_0: Final = Release(
 )
 """Look-ups reap expired entries; successful inserts are not counted any more.
 
-The by-source hash is an rhltable, of which only the newest connection of a source is looked at.
+The by-source hash is an rhltable: its look-up finds a source by chance only, and then looks at the newest
+connection of it alone.
 """
 
 V4_9_154: Final = Release(
@@ -438,7 +440,7 @@ V4_13_9: Final = Release(
     max_attempts=None,
     secure_port=secure_port_fixed,
     # the by-source hash
-    find_appropriate_src=find_appropriate_src,
+    find_appropriate_src=find_appropriate_src_by_chance,
     bysource_zone_id=bysource_no_zone,
     hash_by_src=hash_by_src_jhash,
     setup_info=nf_nat_setup_info,
@@ -452,7 +454,7 @@ V4_13_9: Final = Release(
     new_connection=nat_and_confirm,
     nf_reinject=reinject,
 )
-"""Every connection of a source is looked at again."""
+"""Every connection of a source is looked at again, if the source is found."""
 
 V4_14_177: Final = Release(
     name="4.14.177",
