@@ -17,7 +17,7 @@ import pytest
 
 from natmodel.boot import hashing
 from natmodel.draws import every_walk
-from natmodel.ops import path
+from natmodel.ops import RhltableLookup, path
 from natmodel.paths.packet import packets
 from natmodel.release import Fate, Packet, Release
 from natmodel.releases import RELEASES
@@ -152,6 +152,43 @@ def pings_share_one_id(k: Release) -> bool:
     ids = iter((5, 9))
     ran = follow(packets(k, tuple(hosts), ()), world_of(k), lambda op: next(ids, 1))
     return verdicts(ran) != [NF_ACCEPT] * 3
+
+
+def a_datagram_keeps_a_port_that_is_taken(k: Release) -> bool:
+    """A pod is masqueraded to the router's port 4321; then the router itself sends from that port.
+
+    Nothing races.  The clashing key is in the table, the tuple that is looked for is not.
+    """
+    out = UDP.with_src(30).with_sport(4321)
+    lent = entry(UDP, out)
+    return verdicts(sent(k, world_of(k, lent), Packet(0, out), draw=5)) == [NF_DROP]
+
+
+def a_forced_remap_can_give_the_port_back(k: Release) -> bool:
+    """A well-known port is to be changed, and nothing keeps the draw from being that very port."""
+    shadow = attrs.evolve(UDP, sport=1405, dport=41404)
+    (fate,) = fates(sent(k, world_of(k), Packet(0, shadow, src=MASQUERADE), draw=1405 - 1024))
+    (other,) = fates(sent(k, world_of(k), Packet(0, shadow, src=MASQUERADE), draw=7))
+    assert fate.ct is not None
+    assert other.ct is not None
+    return fate.ct.reply.dport == 1405 != other.ct.reply.dport
+
+
+def a_mapping_is_reused_by_chance_only(k: Release) -> bool:
+    """One socket to two servers, through two ports: are both given the same one?  It is drawn."""
+    asked: list[object] = []
+
+    def draw(op: object) -> int:
+        asked.append(type(op))
+        return 0
+
+    pair = (
+        Packet(0, TCP, src=ports(4000, 4001)),
+        Packet(1, TCP.with_dst(21), src=ports(4000, 4001)),
+    )
+    ran = follow(packets(k, pair, ()), world_of(k), draw)
+    assert verdicts(ran) == [NF_ACCEPT] * 2
+    return RhltableLookup in asked
 
 
 def an_opening_connection_is_evicted(k: Release) -> bool:
@@ -307,9 +344,12 @@ FINDINGS: Final[tuple[Callable[[Release], bool], ...]] = (
     pings_share_one_id,
     one_ping_id_is_never_chosen,
     random_makes_every_overlap_a_drop,
+    a_forced_remap_can_give_the_port_back,
+    a_mapping_is_reused_by_chance_only,
     the_same_tuple_in_another_zone_is_given_its_port,
     a_reverse_clash_after_an_answer_changes_the_port,
     a_reverse_clash_is_let_pass_and_then_dropped,
+    a_datagram_keeps_a_port_that_is_taken,
     an_opening_connection_is_evicted,
     an_offloaded_entry_is_evicted_for_nothing,
     a_port_that_fits_already_evicts_nobody,
