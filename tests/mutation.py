@@ -28,7 +28,7 @@ import attrs
 
 PATHS: Final = Path(__file__).parent.parent / "natmodel" / "paths"
 VECTORS: Final = Path(__file__).parent / "vectors"
-JUDGES: Final = ("tests/test_paths_from_spec.py", "tests/test_race.py")
+JUDGES: Final = ("tests/test_router.py", "tests/test_paths_from_spec.py", "tests/test_race.py")
 SECONDS: Final = 60
 
 # "file: change" -> why nobody can notice
