@@ -252,13 +252,13 @@ def nf_ct_zone_id(zone: Zone, direction: int) -> int:
 class IpCtTcp:
     """struct ip_ct_tcp, but for `state` and seen[0].td_end, which have fields of their own in Conn.
 
+    seen[1].td_end is not kept: only the window test, which is not modelled, would look at it.
     Pairs are indexed by direction.  `td_maxack` is the highest acknowledgement that a side has sent,
     None before its first; `close_init` says which side began to close; `last_index` is the class of
     the last segment that was recorded (natmodel/paths/nf_conntrack_proto_tcp.py), `last_dir` its
     direction, `last_end` its end (u32).
     """
 
-    reply_td_end: int = 0
     td_maxack: tuple[int | None, int | None] = (None, None)
     close_init: tuple[bool, bool] = (False, False)
     last_index: int = 0

@@ -32,6 +32,7 @@ VECTORS: Final = Path(__file__).parent / "vectors"
 JUDGES: Final = (
     "tests/test_generations.py",
     "tests/test_paths_from_spec.py",
+    "tests/test_router.py",
     "tests/test_retransmit.py",
     "tests/test_race.py",
 )

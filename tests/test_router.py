@@ -167,9 +167,44 @@ def test_td_end_is_the_end_of_what_the_originator_has_sent() -> None:
     assert segment_seq_plus_len(TcpHdr(10, payload=100, syn=True, fin=True)) == 112
 
 
+def test_td_end_does_not_go_back() -> None:
+    data = ORIG, TcpHdr(1001, 5001, ack=True, payload=100)
+    ct = after(begun(), *OPENED, data, (ORIG, segment("A", 1001, 5001)), (REPL, segment("A", 9000)))
+    assert ct.td_end == 1101
+
+
+def test_what_a_side_has_acknowledged() -> None:
+    assert after(begun(), (ORIG, segment("S", 1000))).tcp.td_maxack == (None, None)
+    ct = after(begun(), *OPENED)
+    assert ct.tcp.td_maxack == (5001, 1001)
+    assert after(ct, (REPL, segment("A", 5001, 900))).tcp.td_maxack == (5001, 1001)
+    assert after(ct, (REPL, segment("A", 5001, 1101))).tcp.td_maxack == (5001, 1101)
+
+
+def test_an_old_segment_is_no_reset() -> None:
+    ct = after(begun(), *OPENED, (ORIG, segment("A", 1000, 5001)))
+    assert TCP_STATES[ct.tcp_state] == "ESTABLISHED"
+
+
+def test_what_the_table_calls_invalid() -> None:
+    ct = after(begun(), *OPENED)
+    for direction, flags in ((ORIG, "SA"), (REPL, "S"), (ORIG, ""), (REPL, "")):
+        assert tcp_packet(ct, segment(flags, 1001, 5001), direction) == (INVALID, ct)
+
+
+def test_how_long_an_entry_lives() -> None:
+    """Read in 4.19, 5.4 and 6.1."""
+    seconds = {"SS": 120, "SR": 60, "ES": 432000, "FW": 120, "CW": 60, "LA": 30}
+    seconds |= {"TW": 120, "CL": 10, "S2": 120}
+    assert {name: TCP_TIMEOUTS[state] for name, state in SHORT.items()} == seconds
+    assert tcp_timeout(after(begun(), *OPENED), segment("A")) == 432000
+
+
 def test_assured_comes_with_established() -> None:
     assert not after(begun(), SYNACK).status & IPS_ASSURED
     assert after(begun(), *OPENED).status & IPS_ASSURED
+    assert not after(begun(), SYNACK, (ORIG, segment("FA", 1001, 5001))).status & IPS_ASSURED
+    assert not after(picked_up(), (ORIG, segment("A", 1000, 1))).status & IPS_ASSURED
 
 
 def test_a_reset_before_any_answer_kills() -> None:
@@ -190,6 +225,42 @@ def test_a_reset_closes_what_is_not_established() -> None:
     assert TCP_STATES[after(begun(), SYNACK, (ORIG, segment("R", 9999))).tcp_state] == "CLOSE"
 
 
+def test_other_resets_that_close() -> None:
+    closing = after(begun(), *CLOSED[:3], (ORIG, segment("R", 9999)))
+    assert TCP_STATES[closing.tcp_state] == "CLOSE"  # ASSURED, and not ESTABLISHED any more
+    in_the_middle = after(picked_up(), (REPL, segment("A", 1, 1000)), (ORIG, segment("R", 9999)))
+    assert TCP_STATES[in_the_middle.tcp_state] == "CLOSE"  # ESTABLISHED, and not ASSURED
+
+
+def test_a_reset_right_after_data() -> None:
+    data = ORIG, TcpHdr(1001, 5001, ack=True, payload=100)
+    reset = ORIG, segment("R", 1101)
+    half = REPL, segment("A", 5001, 1051)
+    syn = ORIG, segment("S", 1100)  # ignored, but recorded
+    for between, state in ((), "CLOSE"), ((half,), "ESTABLISHED"), ((syn,), "ESTABLISHED"):
+        ct = after(begun(), *OPENED, data, *between, reset)
+        assert TCP_STATES[ct.tcp_state] == state
+    assert TCP_STATES[after(begun(), *OPENED, data, (ORIG, segment("R", 1100))).tcp_state] == (
+        "ESTABLISHED"
+    )
+
+
+def test_a_synack_that_fits_no_syn_is_ignored() -> None:
+    ct = after(begun(), *OPENED, (REPL, segment("SA", 5000, 1001)))
+    assert TCP_STATES[ct.tcp_state] == "ESTABLISHED"  # the last segment was no SYN
+    syn = ORIG, segment("S", 900_000)
+    ct = after(begun(), *OPENED, (REPL, segment("R", 5001)), syn, (REPL, segment("SA", 7000, 5)))
+    assert TCP_STATES[ct.tcp_state] == "CLOSE"
+    ct = after(begun(), *OPENED, syn, (REPL, segment("A", 5001, 900_001)))
+    assert TCP_STATES[ct.tcp_state] == "ESTABLISHED"
+    ct = after(begun(), *OPENED, syn, syn)
+    assert TCP_STATES[ct.tcp_state] == "ESTABLISHED"
+
+
+def test_last_words_of_a_closed_connection() -> None:
+    assert TCP_STATES[after(begun(), *CLOSED, CLOSED[-1]).tcp_state] == "TIME_WAIT"
+
+
 def test_a_closed_connection_is_opened_again() -> None:
     """No sequence number is asked; both sides may do it in TIME_WAIT."""
     ct = after(begun(), *CLOSED)
@@ -201,8 +272,9 @@ def test_a_closed_connection_is_opened_again() -> None:
 def test_one_that_the_server_has_reset_is_not() -> None:
     ct = after(begun(), *OPENED, (REPL, segment("R", 5001)))
     assert TCP_STATES[ct.tcp_state] == "CLOSE"
-    ct = after(ct, (ORIG, segment("S", 900_000)))
-    assert TCP_STATES[ct.tcp_state] == "CLOSE"
+    for _ in range(2):
+        ct = after(ct, (ORIG, segment("S", 900_000)))
+        assert TCP_STATES[ct.tcp_state] == "CLOSE"
     # the server's fitting answer shows that both began anew
     ct = after(ct, (REPL, segment("SA", 7000, 900_001)))
     assert (TCP_STATES[ct.tcp_state], ct.td_end) == ("SYN_RECV", 900_001)
@@ -216,17 +288,36 @@ def test_one_that_the_client_has_reset_is() -> None:
 def test_simultaneous_open() -> None:
     ct = after(begun(), (REPL, segment("S", 5000)))
     assert TCP_STATES[ct.tcp_state] == "SYN_SENT2"
-    ct = after(ct, (ORIG, segment("SA", 1000, 5001)), (REPL, segment("A", 5001, 1001)))
+    assert TCP_STATES[after(ct, (REPL, segment("SA", 5000, 1001))).tcp_state] == "SYN_RECV"
+    ct = after(ct, (ORIG, segment("SA", 1000, 5001)))
+    assert TCP_STATES[ct.tcp_state] == "SYN_RECV"
+    ct = after(ct, (REPL, segment("A", 5001, 1001)))
     assert TCP_STATES[ct.tcp_state] == "ESTABLISHED"
+    ct = after(ct, (ORIG, segment("FA", 1001, 5001)), (REPL, segment("A", 5001, 1002)))
+    assert TCP_STATES[ct.tcp_state] == "CLOSE_WAIT"
+
+
+def test_without_it_the_servers_ack_opens_nothing() -> None:
+    ct = after(begun(), SYNACK, (REPL, segment("A", 5001, 1001)))
+    assert TCP_STATES[ct.tcp_state] == "SYN_RECV"
+
+
+def picked_up() -> Conn:
+    """A connection whose beginning nobody has seen."""
+    ct = tcp_new(BARE, segment("A", 1000, 1))
+    assert ct is not None
+    return attrs.evolve(ct, status=IPS_CONFIRMED)
+
+
+BARE = Conn(1, tcp(POD, 40000), nf_ct_invert_tuple(tcp(POD, 40000)))
 
 
 def test_what_cannot_begin_a_connection() -> None:
-    bare = Conn(1, tcp(POD, 40000), nf_ct_invert_tuple(tcp(POD, 40000)))
     for flags in ("SA", "F", "R", ""):
-        assert tcp_new(bare, segment(flags)) is None
-    picked_up = tcp_new(bare, segment("A", 1000, 1))
-    assert picked_up is not None
-    assert TCP_STATES[picked_up.tcp_state] == "ESTABLISHED"
+        assert tcp_new(BARE, segment(flags)) is None
+    ct = picked_up()
+    assert (TCP_STATES[ct.tcp_state], ct.tcp.td_maxack) == ("ESTABLISHED", (1, None))
+    assert begun().tcp.td_maxack == (None, None)
 
 
 # ── packets on their way ────────────────────────────────────────────────────────────────────────

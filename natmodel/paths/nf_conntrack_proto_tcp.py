@@ -175,14 +175,12 @@ def ignored(ct: Conn, th: TcpHdr, direction: int) -> Conn:
 
     kernel: nf_conntrack_tcp_packet, case TCP_CONNTRACK_IGNORE (4.19.66 .. 7.3.4)
     """
-    index, tcp = get_conntrack_index(th), ct.tcp
-    answers_syn = index == TCP_SYNACK_SET and tcp.last_index == TCP_SYN_SET
-    if answers_syn and tcp.last_dir != direction and th.ack_seq == tcp.last_end:
-        ends = (tcp.last_end, segment_seq_plus_len(th))
-        if direction == IP_CT_DIR_ORIGINAL:
-            ends = ends[::-1]
-        tcp = attrs.evolve(tcp, reply_td_end=ends[1], close_init=(False, False))
-        ct = attrs.evolve(ct, tcp_state=TCP_CONNTRACK_SYN_RECV, td_end=ends[0], tcp=tcp)
+    tcp = ct.tcp
+    if get_conntrack_index(th) == TCP_SYNACK_SET and tcp.last_index == TCP_SYN_SET:
+        # what is ignored of both is the server's SYN/ACK and, before it, the client's SYN
+        if th.ack_seq == tcp.last_end:
+            tcp = attrs.evolve(tcp, close_init=(False, False))
+            ct = attrs.evolve(ct, tcp_state=TCP_CONNTRACK_SYN_RECV, td_end=tcp.last_end, tcp=tcp)
     return recorded(ct, th, direction)
 
 
@@ -214,35 +212,32 @@ def accepted(ct: Conn, th: TcpHdr, direction: int, state: int) -> tuple[str, Con
     ct = recorded(with_ends(ct, th, direction), th, direction)
     if not ct.status & IPS_SEEN_REPLY and th.rst:
         return KILL, ct
-    close_init, old = list(ct.tcp.close_init), ct.tcp_state
-    if state == TCP_CONNTRACK_FIN_WAIT and old != state:
+    close_init = list(ct.tcp.close_init)
+    if state == TCP_CONNTRACK_FIN_WAIT:
         close_init[direction] = True
     both = ct.tcp.simultaneous_open or state == TCP_CONNTRACK_SYN_SENT2
     tcp = attrs.evolve(ct.tcp, close_init=(close_init[0], close_init[1]), simultaneous_open=both)
     status = ct.status
     if status & IPS_SEEN_REPLY and state == TCP_CONNTRACK_ESTABLISHED:
-        if old in (TCP_CONNTRACK_SYN_RECV, TCP_CONNTRACK_ESTABLISHED):
-            status |= IPS_ASSURED
+        status |= IPS_ASSURED
     return ACCEPT, attrs.evolve(ct, tcp_state=state, tcp=tcp, status=status)
 
 
 def with_ends(ct: Conn, th: TcpHdr, direction: int) -> Conn:
-    """How far both sides have come.  A side's first segment sets its end; later ones move it on.
+    """How far the originator has come, and what this side has acknowledged.
 
     kernel: tcp_in_window (4.19.66 .. 7.3.4)
     """
-    end, tcp = segment_seq_plus_len(th), ct.tcp
-    td_end = tcp.reply_td_end if direction == IP_CT_DIR_REPLY else ct.td_end
-    first = direction == IP_CT_DIR_REPLY and not ct.status & IPS_SEEN_REPLY
-    if first or after(end, td_end):
-        td_end = end
-    if th.ack:
-        acks, seen = list(tcp.td_maxack), tcp.td_maxack[direction]
-        acks[direction] = th.ack_seq if seen is None or after(th.ack_seq, seen) else seen
-        tcp = attrs.evolve(tcp, td_maxack=(acks[0], acks[1]))
-    if direction == IP_CT_DIR_REPLY:
-        return attrs.evolve(ct, tcp=attrs.evolve(tcp, reply_td_end=td_end))
-    return attrs.evolve(ct, td_end=td_end, tcp=tcp)
+    end = segment_seq_plus_len(th)
+    if direction == IP_CT_DIR_ORIGINAL and after(end, ct.td_end):
+        ct = attrs.evolve(ct, td_end=end)
+    if not th.ack:
+        return ct
+    acks = list(ct.tcp.td_maxack)
+    seen = acks[direction]
+    if seen is None or after(th.ack_seq, seen):
+        acks[direction] = th.ack_seq
+    return attrs.evolve(ct, tcp=attrs.evolve(ct.tcp, td_maxack=(acks[0], acks[1])))
 
 
 def tcp_timeout(ct: Conn, th: TcpHdr) -> int:
