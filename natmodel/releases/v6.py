@@ -326,8 +326,7 @@ V6_6_9: Final = Release(
     # hooks
     new_connection=nat_and_confirm,
 )
-"""458972550287 "snat: evict closing tcp entries on reply tuple collision"
-(6.5).  d671fd82eaa9: allow_clash for GRE (6.5).
+"""458972550287 "snat: evict closing tcp entries" (6.5).  d671fd82eaa9: allow_clash for GRE (6.5).
 
 eaf9e7192ec9: the third and present hash of the conntrack table.
 """
