@@ -29,11 +29,10 @@ from natmodel.paths.nf_nat_used_tuple import not_harder
 from natmodel.release import Confirmed, Release
 from natmodel.releases import RELEASES
 from natmodel.run import follow, reply_to
+from natmodel.stretch import Stretches, is_source_key
 from natmodel.values import (
     IP_CT_DIR_ORIGINAL,
     IP_CT_DIR_REPLY,
-    IPPROTO_ICMP,
-    IPPROTO_ICMPV6,
     IPS_SRC_NAT_DONE,
     NF_ACCEPT,
     NF_NAT_RANGE_MAP_IPS,
@@ -159,7 +158,9 @@ class Dice:
 class Listener:
     """Hears a path run, and rebuilds what vectors record of it."""
 
-    def __init__(self, k: Release, rover: int | None) -> None:
+    def __init__(
+        self, k: Release, rover: int | None, manip: Manip, asking: Conn, background: Background
+    ) -> None:
         self.taken: Final = k.tuple_taken.__name__
         self.find: Final = k.find_get.__name__
         self.bysource_walk: Final = k.find_appropriate_src.__name__
@@ -173,6 +174,11 @@ class Listener:
         self.warn: Final[list[str]] = []
         self._probe: Call[Any] | None = None
         self._lookups: list[Returned] = []
+        self._stretches: Final = Stretches(background, manip, asking)
+        self._on_src: Final = is_source_key(asking.orig, manip)
+        # A run of known probes: the first of them, its key, and the key after the last one's (-1: none).
+        self._run: Call[Any]
+        self._first_key = self._next_key = -1
 
     def hear(self, op: Op[Any] | Returned, reply: Any) -> None:
         if isinstance(op, Returned):
@@ -180,14 +186,40 @@ class Listener:
         elif isinstance(op, Call):
             # A probe may ask another probe's function: that is a look-up of its own.
             if self._probe is None and op.name in self.asking:
+                self.end_run()
                 self._probe = op
-        elif not isinstance(op, _SILENT):
-            self._hear_access(op, reply)
+                self._stretches.begin()
+        else:
+            self._stretches.hear(op, reply)
+            if not isinstance(op, _SILENT):
+                self._hear_access(op, reply)
+
+    def known(self, call: Call[Any]) -> bool | None:
+        """True where a probe's answer is known from those before it; then it is noted, too."""
+        if self._probe is not None or call not in self._stretches:
+            return None
+        t: CtTuple = call.args[1]
+        key = t.sport if self._on_src else t.dport
+        if key != self._next_key or call.body is not self._run.body:
+            self.end_run()
+            self._run, self._first_key = call, key
+        self._next_key = key + 1
+        return True
+
+    def end_run(self) -> None:
+        """Write down the known probes that have been noted last, which make one run."""
+        if self._next_key >= 0:
+            n = self._next_key - self._first_key
+            self.probes.append(Probe(self.asking[self._run.name], self._run.args[1], n, True))
+            self._next_key = -1
 
     def _hear_return(self, returned: Returned) -> None:
         call = returned.call
         if call is self._probe:
-            self.probes.append(self._probed(call.args[1], returned))
+            probe = self._probed(call.args[1], returned)
+            self.probes.append(probe)
+            if probe.used and not probe.lookups:
+                self._stretches.learn(call)
             self._probe = None
             self._lookups.clear()
         elif call.name == self.bysource_walk:
@@ -232,16 +264,18 @@ def select(k: Release, v: Select) -> Selection:
     """What the model's get_unique_tuple does."""
     machine = Machine(k, v.table, v.port)
     dice = Dice(value for _, value in v.did.random)
-    listener = Listener(k, v.rover)
     call = k.get_unique_tuple(k, v.orig, v.range, v.ct, v.manip)
     world = machine.world(v.orig.protonum, v.rover)
+    listener = Listener(k, v.rover, v.manip, v.ct, world.background)
     result, fault = None, None
     try:
-        result = follow(call, world, dice, listener.hear, listener.announce).result
+        ran = follow(call, world, dice, listener.hear, listener.announce, listener.known)
+        result = ran.result
     except ZeroDivisionError:
         fault = "divide_error"
     except RanOut:
         pass  # the draw without a value tells
+    listener.end_run()
     return Selection(
         probes=tuple(listener.probes),
         random=tuple((name, value) for name, value, _ in dice.drawn),
@@ -281,7 +315,7 @@ def _continues(first: Probe, n: int, probe: Probe, manip: Manip) -> bool:
 
 def _nth(t: CtTuple, n: int, manip: Manip) -> CtTuple:
     """The tuple of probe number n of a run that begins with `t`."""
-    if manip is Manip.SRC or t.protonum in (IPPROTO_ICMP, IPPROTO_ICMPV6):
+    if is_source_key(t, manip):
         return t.with_sport(t.sport + n)
     return t.with_dport(t.dport + n)
 
