@@ -25,7 +25,7 @@ from natmodel.values import (
     Manip,
     nf_ct_invert_tuple,
 )
-from natmodel.world import Background, Entry, Stamp, same_ends
+from natmodel.world import Background, Entry, Returned, Stamp, same_ends
 
 _KEYS: Final = 1 << 16
 
@@ -148,7 +148,7 @@ class Stretches:
         """A question is about to be asked."""
         self._reads.clear()
 
-    def hear(self, op: Op[Any], reply: Any) -> None:
+    def hear(self, op: Op[Any] | Returned, reply: Any) -> None:
         """An operation has been answered."""
         if isinstance(op, ReadChain):
             self._reads.append((op, reply))

@@ -13,9 +13,12 @@ from hypothesis import event, given
 from hypothesis import strategies as st
 
 from natmodel import world
+from natmodel.boot import Boot, hashing
 from natmodel.conform import Listener, in_runs, select
-from natmodel.ops import ReadChain
+from natmodel.ops import Call, Chain, HashDelete, Node, ReadChain
 from natmodel.releases import RELEASES
+from natmodel.run import follow
+from natmodel.stretch import Stretches, stretch_around
 from natmodel.values import (
     IPPROTO_GRE,
     IPPROTO_ICMP,
@@ -35,7 +38,8 @@ from natmodel.values import (
     u16,
 )
 from natmodel.vectors import Select, Selection, Table
-from natmodel.world import BOTH, Entry, Stamp
+from natmodel.world import BOTH, Background, Entry, Stamp, World, read_chain
+from tests.kernels import TELLING, each_kernel
 
 T = TypeVar("T")
 
@@ -106,10 +110,10 @@ def test_a_full_range_is_walked_with_a_few_looks(
 ) -> None:
     looked = 0
 
-    def counting(w: world.World, op: ReadChain) -> object:
+    def counting(w: World, op: ReadChain) -> object:
         nonlocal looked
         looked += 1
-        return world.read_chain(w, op)
+        return read_chain(w, op)
 
     monkeypatch.setitem(world.REPLIES, ReadChain, counting)
     did = played(release, full_range(protonum, ((9_000, 9_000), (60_000, 60_010))))
@@ -130,13 +134,9 @@ FIRSTS = st.sampled_from([2_000, 65_500])
 KEYS = 36
 
 
-def mostly(usual: T, *others: T) -> st.SearchStrategy[T]:
-    """The usual nine times in ten: of many such choices, most are the usual ones."""
-    return st.sampled_from([usual] * 9 * len(others) + [*others])
-
-
-def asking_orig(protonum: int, sport: int) -> CtTuple:
-    return CtTuple(2, protonum, POD, sport, SERVER, 2048 if protonum == IPPROTO_ICMP else 80)
+def mostly(usual: T, *others: T, times: int = 9) -> st.SearchStrategy[T]:
+    """The usual nine times as often: of many such choices, most are the usual ones."""
+    return st.sampled_from([usual] * times * len(others) + [*others])
 
 
 def wanted(orig: CtTuple, manip: Manip, key: int) -> CtTuple:
@@ -157,7 +157,7 @@ def conns(draw: st.DrawFn, orig: CtTuple, manip: Manip, conn_id: int) -> Conn:
     theirs = orig.with_src(draw(mostly(OTHER_POD, POD, OUTSIDE))).with_sport(draw(keys))
     in_the_way = wanted(orig, manip, draw(keys))
     reply = nf_ct_invert_tuple(draw(mostly(in_the_way, theirs, in_the_way.with_dst(SERVER + 1))))
-    theirs = draw(mostly(theirs, orig, nf_ct_invert_tuple(in_the_way)))
+    theirs = draw(mostly(theirs, orig, nf_ct_invert_tuple(in_the_way), times=3))
     return Conn(
         conn_id,
         theirs,
@@ -165,7 +165,7 @@ def conns(draw: st.DrawFn, orig: CtTuple, manip: Manip, conn_id: int) -> Conn:
         draw(mostly(IPS_CONFIRMED, 0, IPS_CONFIRMED | IPS_DYING)),
         draw(mostly(Zone(), Zone(7), Zone(7, 1), Zone(7, 2))),
         net=draw(mostly(0, 1)),
-        timeout=draw(mostly(30_000, 0)),
+        timeout=draw(mostly(30_000, 0, times=9 if conn_id == 1_000 else 2)),
         refcount=draw(mostly(1, 0)),
     )
 
@@ -200,10 +200,12 @@ def selects(draw: st.DrawFn) -> Select:
     """A walk over a few keys, most of which a stamp occupies; now and then anything else as well."""
     protonum, first = draw(PROTOS), draw(FIRSTS)
     manip = draw(mostly(Manip.SRC, Manip.DST))
-    orig = asking_orig(protonum, first + draw(st.integers(0, KEYS - 1)))
+    # The other key is one of the window's, too, now and then.
+    dport = 2048 if protonum == IPPROTO_ICMP else draw(mostly(80, first + 9))
+    orig = CtTuple(2, protonum, POD, first + draw(st.integers(0, KEYS - 1)), SERVER, dport)
     entries: list[Entry | Stamp] = []
     for conn_id in range(1_000, 1_000 * draw(st.integers(2, 4)), 1_000):
-        if draw(mostly(True, False)):
+        if conn_id == 1_000 or draw(st.booleans()):
             entries.append(draw(stamps(orig, manip, conn_id)))
         else:
             entries.append(Entry(draw(conns(orig, manip, conn_id))))
@@ -237,11 +239,67 @@ def selects(draw: st.DrawFn) -> Select:
     )
 
 
-@pytest.mark.parametrize("release", RELEASES)
+@given(
+    selects(),
+    st.sampled_from(["2.6.24", "2.6.35.6", "6.12.117"]),
+    st.sampled_from([0, 0, 7]),
+    st.sampled_from([None, 0]),
+)
+def test_a_key_in_a_stretch_is_its_stamps_alone(
+    v: Select, release: str, zone_id: int, net: int | None
+) -> None:
+    """Whichever key it is made from: one node is met, of one stamp, and it is not the asking one's."""
+    booted = hashing(RELEASES[release], Boot(buckets=v.table.htable_size))
+    w = World(Background(v.table.entries, booted))
+
+    def read(t: CtTuple) -> tuple[ReadChain, Chain]:
+        op = ReadChain(nf_ct_invert_tuple(t), zone_id, net=net)
+        return op, read_chain(w, op)[0]
+
+    tuples = [wanted(v.orig, v.manip, v.range.min_proto + n) for n in range(-2, KEYS)]
+    chains = {t: read(t) for t in tuples}
+    for made_from, (op, chain) in chains.items():
+        stretch = stretch_around(w.background, made_from, v.manip, v.ct, op, chain)
+        if stretch is None:
+            continue
+        event("a stretch")
+        assert made_from in stretch
+        template = chain.nodes[0].ct
+        for t in tuples:
+            if t in stretch:
+                (node,) = chains[t][1].nodes
+                assert node == Node(
+                    attrs.evolve(template, id=node.ct.id, orig=node.ct.orig, reply=node.t), 1
+                )
+                assert node.ct.id != v.ct.id
+                assert node.ct.orig != v.ct.orig
+
+
+def test_nothing_is_known_once_the_table_has_changed() -> None:
+    k, v = RELEASES["4.19.66"], full_range(IPPROTO_TCP)
+    w = World(Background(v.table.entries, hashing(k)))
+    stretches = Stretches(w.background, v.manip, v.ct)
+
+    def ask(key: int) -> Call[bool]:
+        call = k.used_tuple(k, wanted(v.orig, v.manip, key), v.ct)
+        stretches.begin()
+        assert follow(call, w, lambda draw: 0, stretches.hear).result
+        stretches.learn(call)
+        return call
+
+    assert ask(2_000) in stretches
+    assert k.used_tuple(k, wanted(v.orig, v.manip, 60_000), v.ct) in stretches
+    assert k.used_tuple(k, wanted(v.orig, v.manip, 60_000), attrs.evolve(v.ct)) not in stretches
+    assert k.used_tuple_harder(k, wanted(v.orig, v.manip, 60_000), v.ct, 5) not in stretches
+    stretches.hear(HashDelete(v.ct), True)
+    assert ask(2_000) not in stretches
+
+
+@each_kernel(*TELLING)
 @given(selects())
-def test_what_is_known_is_what_would_be_answered(release: str, v: Select) -> None:
-    did = played(release, v)
+def test_what_is_known_is_what_would_be_answered(kernel: str, v: Select) -> None:
+    did = played(kernel, v)
     with key_by_key():
-        assert played(release, v) == did
+        assert played(kernel, v) == did
     longest = max((probe.n for probe in did.probes if probe.used), default=0)
     event(f"longest run of used keys: {longest // 10}0")
