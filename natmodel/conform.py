@@ -24,6 +24,7 @@ from natmodel.hashes import (
     jhash2,
     reciprocal_scale,
 )
+from natmodel.kernel_vectors import is_hashes, is_walks, read_hashes, read_walks
 from natmodel.ops import Call, Node, Op, path
 from natmodel.paths.nf_nat_used_tuple import not_harder
 from natmodel.release import Confirmed, Release
@@ -44,6 +45,7 @@ from natmodel.values import (
     u16,
 )
 from natmodel.vectors import (
+    BestAddress,
     BestIps,
     Buckets,
     Commit,
@@ -69,11 +71,15 @@ from natmodel.vectors import (
     Selection,
     SourceHash,
     Table,
+    Walk,
+    Walked,
+    printable,
+    read_document,
     read_vectors,
     status_names,
     told_chain,
 )
-from natmodel.world import Background, Draw, Entry, Returned, World, flatten
+from natmodel.world import Background, Draw, Entry, Hashing, Returned, World, flatten
 
 
 def probes_of(k: Release) -> dict[str, str]:
@@ -89,7 +95,7 @@ _SIDES: Final = ("orig", "reply")
 # Operations that vectors do not record, each by itself.
 _SILENT: Final = (ops.ReadChain, ops.Count)
 
-Outcome: TypeAlias = Selection | Commit | Interleaving | Hashed
+Outcome: TypeAlias = Selection | Commit | Interleaving | Hashed | Walked
 
 
 class RanOut(Exception):
@@ -581,7 +587,7 @@ def hashed(k: Release, call: HashCall) -> Hashed:
     match call:
         case RawHash():
             raw = k.hash_conntrack_raw(call.t, call.zone_id, call.net_hash_mix, call.keys)
-            return Hashed(result=raw)
+            return Hashed(result=raw if call.size is None else k.hash_bucket(raw, call.size))
         case SourceHash():
             zone_id = k.bysource_zone_id(call.zone)
             bucket = k.hash_by_src(call.t, zone_id, call.net_hash_mix, call.keys, call.size)
@@ -595,6 +601,8 @@ def hashed(k: Release, call: HashCall) -> Hashed:
             return Hashed(result=k.secure_port(*ends, call.jiffies, call.keys))
         case BestIps():
             return _best_ips(k, call)
+        case BestAddress():
+            return Hashed(result=k.find_best_ips(call.t, call.range, call.zone_id, call.manip))
 
 
 def _best_ips(k: Release, call: BestIps) -> Hashed:
@@ -605,6 +613,39 @@ def _best_ips(k: Release, call: BestIps) -> Hashed:
         return Hashed(result=result)
     initval, j = best_ips_hash(t, r, call.zone.id)
     return Hashed(result=result, jhash2_initval=initval, j_initial=j)
+
+
+# ── port walk ───────────────────────────────────────────────────────────────────────────────────
+
+
+def walk(k: Release, v: Walk) -> Walked:
+    """What the model's nf_nat_l4proto_unique_tuple does; its probes are answered from the vector."""
+    on_src = is_source_key(v.t, v.manip)
+    asking = {k.used_tuple.__name__, k.used_tuple_harder.__name__}
+    probes: list[int] = []
+    attempts_left: list[int] = []
+
+    def known(call: Call[Any]) -> bool | None:
+        if call.name not in asking:
+            return None
+        _, t, _, *left = call.args
+        probes.append(t.sport if on_src else t.dport)
+        attempts_left.extend(left)
+        return probes[-1] in v.used
+
+    port = Hashing(k.hash_zone_id, k.bysource_zone_id, secure_port=lambda t, manip: v.port)
+    world = World(Background((), port)).with_hint(v.t.protonum, v.rover)
+    search = k.l4proto_unique_tuple(k, v.t, v.range, v.manip, v.ct)
+    result: int | None = None
+    with suppress(ZeroDivisionError, RanOut):
+        ran = follow(search, world, Dice(v.random), known=known)
+        result, world = ran.result.sport if on_src else ran.result.dport, ran.world
+    return Walked(
+        result=result,
+        probes=tuple(probes),
+        attempts_left=None if k.used_tuple_harder is not_harder else tuple(attempts_left),
+        rover_after=world.hint(v.t.protonum),
+    )
 
 
 # ── one vector ──────────────────────────────────────────────────────────────────────────────────
@@ -649,6 +690,8 @@ def conform(recorded: Recorded) -> Verdict:
             return Verdict(recorded, tuple(_differences(v.did, interleave(k, v))))
         case Hash() as v if k:
             return Verdict(recorded, tuple(_differences(v.did, hashed(k, v.call))))
+        case Walk() as v:
+            return Verdict(recorded, tuple(_differences(v.did, walk(RELEASES[v.row], v))))
     return Verdict(recorded)
 
 
@@ -656,7 +699,8 @@ def _differences(did: Outcome, got: Outcome, manip: Manip = Manip.SRC) -> Iterat
     for field in attrs.fields(type(did)):
         a, b = getattr(did, field.name), getattr(got, field.name)
         if a != b:
-            note = first_probe(a, b, manip) if field.name == "probes" else first_item(a, b)
+            in_runs = isinstance(got, Selection) and field.name == "probes"
+            note = first_probe(a, b, manip) if in_runs else first_item(a, b)
             yield Difference(field.name, note, tuple(_lines(a)), tuple(_lines(b)))
 
 
@@ -781,13 +825,26 @@ def _verdict_lines(verdict: Verdict) -> Iterator[str]:
                 yield f"    {'' if n else name:8}  {line}"
 
 
+# Documents that are no lines of vectors: how they are recognised, and who reads them.
+_DOCUMENTS: Final = ((is_walks, read_walks), (is_hashes, read_hashes))
+
+
+def read_recorded(path: Path) -> Iterator[Recorded]:
+    """What a file of any kind recorded, in order.  Raises BadInput."""
+    document = read_document(path)
+    for recognise, read in _DOCUMENTS:
+        if recognise(document):
+            return read(document, printable(path))
+    return read_vectors(path)
+
+
 def conform_files(paths: Iterable[Path]) -> Report:
     """Play every vector of these files.  Raises BadInput for a file that is no file of vectors."""
     counts: Counter[tuple[str, str, str]] = Counter()
     differing: list[Verdict] = []
     refused: dict[tuple[str, str], tuple[int, Recorded]] = {}
     for file in paths:
-        for recorded in read_vectors(file):
+        for recorded in read_recorded(file):
             verdict = conform(recorded)
             counts[recorded.release, recorded.kind, verdict.outcome] += 1
             if verdict.differences and len(differing) < SHOWN:

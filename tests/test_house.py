@@ -46,6 +46,7 @@ scenario
 explore
 verdict fields
 trace vectors
+kernel_vectors
 render conform
 testing
 cli
