@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from itertools import zip_longest
 from pathlib import Path
+from signal import SIG_IGN, SIGINT, signal
 from typing import Any, Final, TypeAlias
 
 import attrs
@@ -761,6 +762,8 @@ def _text(value: object) -> str:
 OUTCOMES: Final = ("agree", "differ", "refused")
 # How many vectors that differ are shown in full.
 SHOWN: Final = 5
+# To start another process takes as long as to play the vectors in so many bytes.
+WORTH_A_PROCESS: Final = 20_000
 
 
 @attrs.frozen
@@ -838,19 +841,65 @@ def read_recorded(path: Path) -> Iterator[Recorded]:
     return read_vectors(path)
 
 
-def conform_files(paths: Iterable[Path]) -> Report:
-    """Play every vector of these files.  Raises BadInput for a file that is no file of vectors."""
+def conform_files(paths: Iterable[Path], jobs: int = 1) -> Report:
+    """Play every vector of these files.  Raises BadInput for a file that is no file of vectors.
+
+    At most `jobs` processes share the files; the report is the same, however many there are.
+    """
+    files = list(paths)
+    jobs = min(jobs, len(files), sum(map(_size, files)) // WORTH_A_PROCESS)
+    return _in_processes(files, jobs) if jobs > 1 else _together(map(_conform_file, files))
+
+
+def _size(file: Path) -> int:
+    with suppress(OSError, ValueError):
+        return file.stat().st_size
+    return 0
+
+
+def _in_processes(files: Sequence[Path], jobs: int) -> Report:
+    # Only those who need them wait for these to be loaded.
+    from concurrent.futures import ProcessPoolExecutor
+    from multiprocessing import get_context
+
+    # A new interpreter each: whoever calls may have threads, and those cannot be forked.
+    pool = ProcessPoolExecutor(jobs, get_context("spawn"), _ignore_interrupts)
+    try:
+        return _together(pool.map(_conform_file, files))
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _ignore_interrupts() -> None:
+    """Ctrl-C is for the process that waits for us."""
+    signal(SIGINT, SIG_IGN)
+
+
+def _conform_file(file: Path) -> Report:
     counts: Counter[tuple[str, str, str]] = Counter()
     differing: list[Verdict] = []
     refused: dict[tuple[str, str], tuple[int, Recorded]] = {}
-    for file in paths:
-        for recorded in read_recorded(file):
-            verdict = conform(recorded)
-            counts[recorded.release, recorded.kind, verdict.outcome] += 1
-            if verdict.differences and len(differing) < SHOWN:
-                differing.append(verdict)
-            if isinstance(recorded.vector, Refused):
-                key = recorded.release, recorded.vector.why
-                n, first = refused.get(key, (0, recorded))
-                refused[key] = n + 1, first
+    for recorded in read_recorded(file):
+        verdict = conform(recorded)
+        counts[recorded.release, recorded.kind, verdict.outcome] += 1
+        if verdict.differences and len(differing) < SHOWN:
+            differing.append(verdict)
+        if isinstance(recorded.vector, Refused):
+            key = recorded.release, recorded.vector.why
+            n, first = refused.get(key, (0, recorded))
+            refused[key] = n + 1, first
     return Report(counts, tuple(differing), refused)
+
+
+def _together(reports: Iterable[Report]) -> Report:
+    """The report of many files."""
+    counts: Counter[tuple[str, str, str]] = Counter()
+    differing: list[Verdict] = []
+    refused: dict[tuple[str, str], tuple[int, Recorded]] = {}
+    for report in reports:
+        counts.update(report.counts)
+        differing += report.differing
+        for key, (n, first) in report.refused.items():
+            before, earliest = refused.get(key, (0, first))
+            refused[key] = before + n, earliest
+    return Report(counts, tuple(differing[:SHOWN]), refused)
