@@ -663,8 +663,8 @@ def flatten(
     """Run a path, with the paths it calls, to its end: a generator of the operations it makes.
 
     Sections are entered like calls.  Calls of paths named in `announce` are yielded before they are
-    entered and, as Returned, after; both want None for an answer.  Calls that `known` answers are not
-    entered, and not announced either.
+    entered and, as Returned, after; both want None for an answer.  Calls and gotos that `known` answers
+    are not entered, and not announced either.
     """
     stack: list[tuple[ops.Call[Any], Coroutine[Any, Any, Any]]] = []
     entering: ops.Call[Any] = call
@@ -680,10 +680,12 @@ def flatten(
             except StopIteration as stop:
                 left, _ = stack.pop()
                 reply = stop.value
-                if isinstance(reply, ops.Call):
-                    entering = reply  # goto
-                    break
-                if announce and left.body.__name__ in announce:
+                if isinstance(reply, ops.Call):  # goto
+                    entering = reply
+                    reply = None if known is None else known(entering)
+                    if reply is None:
+                        break
+                elif announce and left.body.__name__ in announce:
                     yield Returned(left, reply)
                 if not stack:
                     return reply
