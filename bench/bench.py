@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Is natmodel as fast as it should be?  Runs the installed command on a few cases and times it.
 
-Exits 0 if every case gave its answer within its budget, 1 if one did not.
+Then plays the recorded vectors, file by file, and tells how many a second there are of each kind.
+Exits 0 if every case gave its answer within its budget and every file had its rate, 1 if one did not.
+`python bench/bench.py conform FILE...` does the second part only, for these files.
 """
 
 from __future__ import annotations
@@ -12,10 +14,15 @@ import resource
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from natmodel.conform import conform, read_recorded
+
 NATMODEL: Final = str(Path(sys.executable).with_name("natmodel"))
+VECTORS: Final = Path(__file__).parent.parent / "tests" / "vectors"
+FILES: Final = tuple(sorted([*VECTORS.glob("*.jsonl.xz"), *VECTORS.glob("kernel/*.xz")]))
 
 
 class Case(NamedTuple):
@@ -48,7 +55,10 @@ CASES: Final = (
     Case("check, without an argument", "wall", 1.0, (1,), ("check",)),
     three_pods("4.19.66"),
     three_pods("6.12.117"),
+    Case("conform, everything recorded", "wall", 60.0, (0,), ("conform", *map(str, FILES))),
 )
+# Vectors a second on one core: of every file, and of all of them together.
+LEAST_OF_ONE, LEAST_OF_ALL = 250, 500
 
 
 def cpu_of_children() -> float:
@@ -67,7 +77,9 @@ def states_in(text: str) -> int | None:
 
 def holds(case: Case) -> bool:
     """Run the case, print one line about it, and say whether it kept its budget and its answer."""
-    command = [NATMODEL, *case.arguments, "--format", "json"]
+    command = [NATMODEL, *case.arguments]
+    if case.arguments[0] == "check":
+        command += ["--format", "json"]
     wall, cpu = time.perf_counter(), cpu_of_children()
     ended = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
     spent = {"wall": time.perf_counter() - wall, "cpu": cpu_of_children() - cpu}
@@ -81,11 +93,57 @@ def holds(case: Case) -> bool:
     return kept
 
 
-def main() -> int:
+class Played(NamedTuple):
+    """How many vectors of each kind there were, and the CPU seconds that they took, read and played."""
+
+    number: dict[str, int]
+    seconds: dict[str, float]
+
+    def add(self, kind: str, number: int, seconds: float) -> None:
+        self.number[kind] = self.number.get(kind, 0) + number
+        self.seconds[kind] = self.seconds.get(kind, 0.0) + seconds
+
+
+def play(file: Path) -> Played:
+    played = Played({}, {})
+    start = time.process_time()
+    for recorded in read_recorded(file):
+        assert conform(recorded).outcome == "agree", recorded.where
+        end = time.process_time()
+        played.add(recorded.kind, 1, end - start)
+        start = end
+    return played
+
+
+def told(name: str, played: Played, least: int) -> bool:
+    """Print the rates, and say whether all kinds together have the least that is asked for."""
+    number, seconds = played
+    rate = sum(number.values()) / sum(seconds.values())
+    kinds = ", ".join(f"{kind} {number[kind] / seconds[kind]:,.0f}" for kind in number)
+    answer = "yes" if rate >= least else "NO"
+    print(f"{answer:3}  conform {name}: {rate:,.0f} a second of {least} ({kinds})", flush=True)
+    return rate >= least
+
+
+def rates(files: Sequence[Path]) -> bool:
+    """Has every file its rate, and have all together?"""
+    every = Played({}, {})
+    answers = []
+    for file in files:
+        played = play(file)
+        answers.append(told(file.name, played, LEAST_OF_ONE))
+        for kind, number in played.number.items():
+            every.add(kind, number, played.seconds[kind])
+    return told("in all", every, LEAST_OF_ALL) and all(answers)
+
+
+def main(arguments: Sequence[str]) -> int:
     print(f"python {sys.version.split()[0]}, {os.cpu_count()} cores")
-    answers = [holds(case) for case in CASES]
+    if arguments[:1] == ["conform"]:
+        return 0 if rates([*map(Path, arguments[1:])] or FILES) else 1
+    answers = [*map(holds, CASES), rates(FILES)]
     return 0 if all(answers) else 1
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

@@ -296,8 +296,14 @@ def replay_command(
 
 @natmodel.command("conform", short_help="Hold the model against recorded kernel runs.")
 @click.argument("files", nargs=-1, required=True, metavar="FILE...")
-def conform_command(files: tuple[str, ...]) -> Result:
-    """Play recorded vectors, .jsonl or .jsonl.xz, and compare field by field.
+@click.option(
+    "--jobs", type=click.IntRange(1, 1024), metavar="N", help="Processes; one a core unless given."
+)
+def conform_command(files: tuple[str, ...], jobs: int | None) -> Result:
+    """Play recorded vectors and compare field by field.
+
+    A file, compressed by xz or not, has one vector a line, or port walks or
+    hashes as one JSON document.
 
     Files of live kernels (scenarios.json, fill-*.json, also .xz) are played step
     by step: outcomes, ports and counters must be possible, counts must fit the
@@ -307,15 +313,22 @@ def conform_command(files: tuple[str, ...]) -> Result:
     line is the sum.
 
     \b
-    natmodel conform tests/vectors/*.jsonl.xz tests/vectors/live/*.xz
+    natmodel conform tests/vectors/*.jsonl.xz tests/vectors/*/*.xz
 
     Exit codes: 0 all agree, 1 some differ, 2 bad input, 3 some are refused and
     none differs.
     """
     from natmodel.conform import conform_files
 
-    report = conform_files(map(Path, files))
+    report = conform_files(map(Path, files), jobs or _cores())
     return _text([Line(line) for line in report.text().splitlines()], report.exit_code)
+
+
+def _cores() -> int:
+    """Those that this process may use, where that is known."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 @natmodel.command("releases", short_help="The kernels that the model knows; which one is yours.")

@@ -13,29 +13,30 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from itertools import zip_longest
 from pathlib import Path
+from signal import SIG_IGN, SIGINT, signal
 from typing import Any, Final, TypeAlias
 
 import attrs
 
 from natmodel import ops
 from natmodel.boot import Boot, hashing
-from natmodel.documents import document_of
+from natmodel.errors import BadInput
 from natmodel.hashes import (
     best_ips_hash,
     jhash2,
     reciprocal_scale,
 )
+from natmodel.kernel_vectors import is_hashes, is_walks, read_hashes, read_walks
 from natmodel.live_conform import Document, Observation, is_live, observe, wrong_lines
 from natmodel.ops import Call, Node, Op, path
 from natmodel.paths.nf_nat_used_tuple import not_harder
 from natmodel.release import Confirmed, Release
 from natmodel.releases import RELEASES
 from natmodel.run import follow, reply_to
+from natmodel.stretch import Stretches, is_source_key
 from natmodel.values import (
     IP_CT_DIR_ORIGINAL,
     IP_CT_DIR_REPLY,
-    IPPROTO_ICMP,
-    IPPROTO_ICMPV6,
     IPS_SRC_NAT_DONE,
     NF_ACCEPT,
     NF_NAT_RANGE_MAP_IPS,
@@ -47,6 +48,7 @@ from natmodel.values import (
     u16,
 )
 from natmodel.vectors import (
+    BestAddress,
     BestIps,
     Buckets,
     Commit,
@@ -72,11 +74,24 @@ from natmodel.vectors import (
     Selection,
     SourceHash,
     Table,
+    Walk,
+    Walked,
+    printable,
+    read_document,
     read_vectors,
     status_names,
     told_chain,
 )
-from natmodel.world import Background, Draw, Entry, Returned, World, flatten, range_of_draw
+from natmodel.world import (
+    Background,
+    Draw,
+    Entry,
+    Hashing,
+    Returned,
+    World,
+    flatten,
+    range_of_draw,
+)
 
 
 def probes_of(k: Release) -> dict[str, str]:
@@ -92,7 +107,7 @@ _SIDES: Final = ("orig", "reply")
 # Operations that vectors do not record, each by itself.
 _SILENT: Final = (ops.ReadChain, ops.Count)
 
-Outcome: TypeAlias = Selection | Commit | Interleaving | Hashed
+Outcome: TypeAlias = Selection | Commit | Interleaving | Hashed | Walked
 
 
 class RanOut(Exception):
@@ -161,7 +176,9 @@ class Dice:
 class Listener:
     """Hears a path run, and rebuilds what vectors record of it."""
 
-    def __init__(self, k: Release, rover: int | None) -> None:
+    def __init__(
+        self, k: Release, rover: int | None, manip: Manip, asking: Conn, background: Background
+    ) -> None:
         self.taken: Final = k.tuple_taken.__name__
         self.find: Final = k.find_get.__name__
         self.bysource_walk: Final = k.find_appropriate_src.__name__
@@ -175,6 +192,11 @@ class Listener:
         self.warn: Final[list[str]] = []
         self._probe: Call[Any] | None = None
         self._lookups: list[Returned] = []
+        self._stretches: Final = Stretches(background, manip, asking)
+        self._on_src: Final = is_source_key(asking.orig, manip)
+        # A run of known probes: the first of them, its key, and the key after the last one's (-1: none).
+        self._run: Call[Any]
+        self._first_key = self._next_key = -1
 
     def hear(self, op: Op[Any] | Returned, reply: Any) -> None:
         if isinstance(op, Returned):
@@ -182,14 +204,40 @@ class Listener:
         elif isinstance(op, Call):
             # A probe may ask another probe's function: that is a look-up of its own.
             if self._probe is None and op.name in self.asking:
+                self.end_run()
                 self._probe = op
-        elif not isinstance(op, _SILENT):
-            self._hear_access(op, reply)
+                self._stretches.begin()
+        else:
+            self._stretches.hear(op, reply)
+            if not isinstance(op, _SILENT):
+                self._hear_access(op, reply)
+
+    def known(self, call: Call[Any]) -> bool | None:
+        """True where a probe's answer is known from those before it; then it is noted, too."""
+        if self._probe is not None or call not in self._stretches:
+            return None
+        t: CtTuple = call.args[1]
+        key = t.sport if self._on_src else t.dport
+        if key != self._next_key or call.body is not self._run.body:
+            self.end_run()
+            self._run, self._first_key = call, key
+        self._next_key = key + 1
+        return True
+
+    def end_run(self) -> None:
+        """Write down the known probes that have been noted last, which make one run."""
+        if self._next_key >= 0:
+            n = self._next_key - self._first_key
+            self.probes.append(Probe(self.asking[self._run.name], self._run.args[1], n, True))
+            self._next_key = -1
 
     def _hear_return(self, returned: Returned) -> None:
         call = returned.call
         if call is self._probe:
-            self.probes.append(self._probed(call.args[1], returned))
+            probe = self._probed(call.args[1], returned)
+            self.probes.append(probe)
+            if probe.used and not probe.lookups:
+                self._stretches.learn(call)
             self._probe = None
             self._lookups.clear()
         elif call.name == self.bysource_walk:
@@ -234,16 +282,18 @@ def select(k: Release, v: Select) -> Selection:
     """What the model's get_unique_tuple does."""
     machine = Machine(k, v.table, v.port)
     dice = Dice(value for _, value in v.did.random)
-    listener = Listener(k, v.rover)
     call = k.get_unique_tuple(k, v.orig, v.range, v.ct, v.manip)
     world = machine.world(v.orig.protonum, v.rover)
+    listener = Listener(k, v.rover, v.manip, v.ct, world.background)
     result, fault = None, None
     try:
-        result = follow(call, world, dice, listener.hear, listener.announce).result
+        ran = follow(call, world, dice, listener.hear, listener.announce, listener.known)
+        result = ran.result
     except ZeroDivisionError:
         fault = "divide_error"
     except RanOut:
         pass  # the draw without a value tells
+    listener.end_run()
     return Selection(
         probes=tuple(listener.probes),
         random=tuple((name, value) for name, value, _ in dice.drawn),
@@ -283,7 +333,7 @@ def _continues(first: Probe, n: int, probe: Probe, manip: Manip) -> bool:
 
 def _nth(t: CtTuple, n: int, manip: Manip) -> CtTuple:
     """The tuple of probe number n of a run that begins with `t`."""
-    if manip is Manip.SRC or t.protonum in (IPPROTO_ICMP, IPPROTO_ICMPV6):
+    if is_source_key(t, manip):
         return t.with_sport(t.sport + n)
     return t.with_dport(t.dport + n)
 
@@ -549,7 +599,7 @@ def hashed(k: Release, call: HashCall) -> Hashed:
     match call:
         case RawHash():
             raw = k.hash_conntrack_raw(call.t, call.zone_id, call.net_hash_mix, call.keys)
-            return Hashed(result=raw)
+            return Hashed(result=raw if call.size is None else k.hash_bucket(raw, call.size))
         case SourceHash():
             zone_id = k.bysource_zone_id(call.zone)
             bucket = k.hash_by_src(call.t, zone_id, call.net_hash_mix, call.keys, call.size)
@@ -563,6 +613,8 @@ def hashed(k: Release, call: HashCall) -> Hashed:
             return Hashed(result=k.secure_port(*ends, call.jiffies, call.keys))
         case BestIps():
             return _best_ips(k, call)
+        case BestAddress():
+            return Hashed(result=k.find_best_ips(call.t, call.range, call.zone_id, call.manip))
 
 
 def _best_ips(k: Release, call: BestIps) -> Hashed:
@@ -573,6 +625,39 @@ def _best_ips(k: Release, call: BestIps) -> Hashed:
         return Hashed(result=result)
     initval, j = best_ips_hash(t, r, call.zone.id)
     return Hashed(result=result, jhash2_initval=initval, j_initial=j)
+
+
+# ── port walk ───────────────────────────────────────────────────────────────────────────────────
+
+
+def walk(k: Release, v: Walk) -> Walked:
+    """What the model's nf_nat_l4proto_unique_tuple does; its probes are answered from the vector."""
+    on_src = is_source_key(v.t, v.manip)
+    asking = {k.used_tuple.__name__, k.used_tuple_harder.__name__}
+    probes: list[int] = []
+    attempts_left: list[int] = []
+
+    def known(call: Call[Any]) -> bool | None:
+        if call.name not in asking:
+            return None
+        _, t, _, *left = call.args
+        probes.append(t.sport if on_src else t.dport)
+        attempts_left.extend(left)
+        return probes[-1] in v.used
+
+    port = Hashing(k.hash_zone_id, k.bysource_zone_id, secure_port=lambda t, manip: v.port)
+    world = World(Background((), port)).with_hint(v.t.protonum, v.rover)
+    search = k.l4proto_unique_tuple(k, v.t, v.range, v.manip, v.ct)
+    result: int | None = None
+    with suppress(ZeroDivisionError, RanOut):
+        ran = follow(search, world, Dice(v.random), known=known)
+        result, world = ran.result.sport if on_src else ran.result.dport, ran.world
+    return Walked(
+        result=result,
+        probes=tuple(probes),
+        attempts_left=None if k.used_tuple_harder is not_harder else tuple(attempts_left),
+        rover_after=world.hint(v.t.protonum),
+    )
 
 
 # ── one vector ──────────────────────────────────────────────────────────────────────────────────
@@ -617,6 +702,8 @@ def conform(recorded: Recorded) -> Verdict:
             return Verdict(recorded, tuple(_differences(v.did, interleave(k, v))))
         case Hash() as v if k:
             return Verdict(recorded, tuple(_differences(v.did, hashed(k, v.call))))
+        case Walk() as v:
+            return Verdict(recorded, tuple(_differences(v.did, walk(RELEASES[v.row], v))))
     return Verdict(recorded)
 
 
@@ -624,7 +711,8 @@ def _differences(did: Outcome, got: Outcome, manip: Manip = Manip.SRC) -> Iterat
     for field in attrs.fields(type(did)):
         a, b = getattr(did, field.name), getattr(got, field.name)
         if a != b:
-            note = first_probe(a, b, manip) if field.name == "probes" else first_item(a, b)
+            in_runs = isinstance(got, Selection) and field.name == "probes"
+            note = first_probe(a, b, manip) if in_runs else first_item(a, b)
             yield Difference(field.name, note, tuple(_lines(a)), tuple(_lines(b)))
 
 
@@ -685,6 +773,8 @@ def _text(value: object) -> str:
 OUTCOMES: Final = ("agree", "differ", "refused")
 # How many vectors that differ are shown in full.
 SHOWN: Final = 5
+# To start another process takes as long as to play the vectors in so many bytes.
+WORTH_A_PROCESS: Final = 20_000
 
 
 @attrs.frozen
@@ -755,25 +845,95 @@ def _verdict_lines(verdict: Verdict) -> Iterator[str]:
                 yield f"    {'' if n else name:8}  {line}"
 
 
-def conform_files(paths: Iterable[Path]) -> Report:
-    """Play every vector of these files.  Raises BadInput for a file that is no file of vectors."""
+# Documents that are no lines of vectors: how they are recognised, and who reads them.
+_DOCUMENTS: Final = ((is_walks, read_walks), (is_hashes, read_hashes))
+
+
+def read_recorded(path: Path) -> Iterator[Recorded]:
+    """What a file of any kind recorded, in order.  Raises BadInput."""
+    document = read_document(path)
+    for recognise, read in _DOCUMENTS:
+        if recognise(document):
+            return read(document, printable(path))
+    return read_vectors(path)
+
+
+def conform_files(paths: Iterable[Path], jobs: int = 1) -> Report:
+    """Play every vector of these files.  Raises BadInput for a file that is no file of vectors.
+
+    At most `jobs` processes share the files; the report is the same, however many there are.
+    """
+    files: list[Path] = []
+    live: list[tuple[Document, str]] = []
+    for file in paths:
+        document = _live_document(file)
+        if document is None:
+            files.append(file)
+        else:
+            live.append((document, printable(file)))
+    jobs = min(jobs, len(files), sum(map(_size, files)) // WORTH_A_PROCESS)
+    report = _in_processes(files, jobs) if jobs > 1 else _together(map(_conform_file, files))
+    return _with_live(report, live)
+
+
+def _live_document(file: Path) -> Document | None:
+    """What a live kernel did; None for every other file, also for one that cannot be read."""
+    with suppress(BadInput):  # told when it is its turn
+        document = read_document(file)
+        return document if is_live(document) else None
+    return None
+
+
+def _size(file: Path) -> int:
+    with suppress(OSError, ValueError):
+        return file.stat().st_size
+    return 0
+
+
+def _in_processes(files: Sequence[Path], jobs: int) -> Report:
+    # Only those who need them wait for these to be loaded.
+    from concurrent.futures import ProcessPoolExecutor
+    from multiprocessing import get_context
+
+    # A new interpreter each: whoever calls may have threads, and those cannot be forked.
+    pool = ProcessPoolExecutor(jobs, get_context("spawn"), _ignore_interrupts)
+    try:
+        return _together(pool.map(_conform_file, files))
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _ignore_interrupts() -> None:
+    """Ctrl-C is for the process that waits for us."""
+    signal(SIGINT, SIG_IGN)
+
+
+def _conform_file(file: Path) -> Report:
     counts: Counter[tuple[str, str, str]] = Counter()
     differing: list[Verdict] = []
     refused: dict[tuple[str, str], tuple[int, Recorded]] = {}
-    live: list[tuple[Document, str]] = []
-    for file in paths:
-        document = document_of(file)
-        if document is not None and is_live(document):
-            live.append((document, ascii(str(file))[1:-1]))
-            continue
-        for recorded in read_vectors(file):
-            verdict = conform(recorded)
-            counts[recorded.release, recorded.kind, verdict.outcome] += 1
-            if verdict.differences and len(differing) < SHOWN:
-                differing.append(verdict)
-            if isinstance(recorded.vector, Refused):
-                _refuse(refused, recorded, recorded.vector.why)
-    return _with_live(Report(counts, tuple(differing), refused), live)
+    for recorded in read_recorded(file):
+        verdict = conform(recorded)
+        counts[recorded.release, recorded.kind, verdict.outcome] += 1
+        if verdict.differences and len(differing) < SHOWN:
+            differing.append(verdict)
+        if isinstance(recorded.vector, Refused):
+            _refuse(refused, recorded, recorded.vector.why)
+    return Report(counts, tuple(differing), refused)
+
+
+def _together(reports: Iterable[Report]) -> Report:
+    """The report of many files."""
+    counts: Counter[tuple[str, str, str]] = Counter()
+    differing: list[Verdict] = []
+    refused: dict[tuple[str, str], tuple[int, Recorded]] = {}
+    for report in reports:
+        counts.update(report.counts)
+        differing += report.differing
+        for key, (n, first) in report.refused.items():
+            before, earliest = refused.get(key, (0, first))
+            refused[key] = before + n, earliest
+    return Report(counts, tuple(differing[:SHOWN]), refused)
 
 
 def _with_live(report: Report, documents: Sequence[tuple[Document, str]]) -> Report:

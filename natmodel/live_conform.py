@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
-from typing import Final, TypeAlias
+from typing import Final, TypeAlias, TypeGuard
 
 import attrs
 
@@ -70,8 +70,10 @@ class Observation:
         return "differ" if self.wrong else "agree"
 
 
-def is_live(document: Document) -> bool:
+def is_live(document: object) -> TypeGuard[Document]:
     """Is this a file of scenarios, or a fill file?"""
+    if not isinstance(document, dict):
+        return False
     return "fill" in document or any(
         isinstance(value, dict) and "kernels" in value for value in document.values()
     )

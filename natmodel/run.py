@@ -9,7 +9,7 @@ from typing import Any, Final, TypeVar
 import attrs
 
 from natmodel import ops
-from natmodel.world import REPLIES, Draw, Returned, World, decided, drawn, flatten
+from natmodel.world import REPLIES, Draw, Known, Returned, World, decided, drawn, flatten
 
 T = TypeVar("T")
 
@@ -58,13 +58,15 @@ def follow(
     draw: Callable[[Draw], int],
     listen: Callable[[ops.Op[Any] | Returned, Any], None] | None = None,
     announce: frozenset[str] = frozenset(),
+    known: Known | None = None,
 ) -> Ran:
     """As run, with draws from a function; `listen` hears every operation with its reply.
 
-    It also hears the calls of paths named in `announce`, when they begin and when they return.
+    It also hears the calls of paths named in `announce`, when they begin and when they return.  Of a
+    call that `known` answers nothing is heard, and the counters that it would raise are not raised.
     """
     counted: list[str] = []
-    steps = flatten(call, announce)
+    steps = flatten(call, announce, known)
     reply: Any = None
     while True:
         try:

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import json
 import lzma
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import lru_cache, partial
 from itertools import pairwise
 from pathlib import Path
@@ -198,6 +199,19 @@ class Hashed:
     j_initial: int | None = None
 
 
+@attrs.frozen(kw_only=True)
+class Walked:
+    """What a port search did: the keys it chose and asked about (result None: it divided by zero).
+
+    `attempts_left` is what each probe was told of it; None where probes know no such thing.
+    """
+
+    result: int | None
+    probes: tuple[int, ...]
+    attempts_left: tuple[int, ...] | None
+    rover_after: int
+
+
 # ── what it was given ───────────────────────────────────────────────────────────────────────────
 
 
@@ -261,12 +275,13 @@ class Interleave:
 
 @attrs.frozen
 class RawHash:
-    """hash_conntrack_raw"""
+    """hash_conntrack_raw, or its bucket in a table of `size`"""
 
     t: CtTuple
     zone_id: int
     net_hash_mix: int
     keys: HashKeys
+    size: int | None = None
 
 
 @attrs.frozen
@@ -316,7 +331,17 @@ class BestIps:
     manip: Manip
 
 
-HashCall: TypeAlias = RawHash | SourceHash | Jhash2 | Scale | PortHash | BestIps
+@attrs.frozen
+class BestAddress:
+    """find_best_ips_proto, of which only the address was recorded"""
+
+    t: CtTuple
+    range: NatRange
+    zone_id: int
+    manip: Manip
+
+
+HashCall: TypeAlias = RawHash | SourceHash | Jhash2 | Scale | PortHash | BestIps | BestAddress
 
 
 @attrs.frozen(kw_only=True)
@@ -327,6 +352,25 @@ class Hash:
     did: Hashed
 
 
+@attrs.frozen(kw_only=True)
+class Walk:
+    """A port search on the row `row`; the keys in `used` are used, whatever probe asks about them.
+
+    `random` are the values that it may draw, in order, and `port` is what the keyed hash returns.
+    """
+
+    row: str
+    t: CtTuple
+    range: NatRange
+    manip: Manip
+    ct: Conn
+    rover: int
+    random: tuple[int, ...]
+    port: int
+    used: Container[int]
+    did: Walked
+
+
 @attrs.frozen
 class Refused:
     """A vector that this model cannot play, and why."""
@@ -334,7 +378,7 @@ class Refused:
     why: str
 
 
-Played: TypeAlias = Select | Confirm | Interleave | Hash
+Played: TypeAlias = Select | Confirm | Interleave | Hash | Walk
 
 
 @attrs.frozen
@@ -973,7 +1017,7 @@ def read_vector(line: str, where: str) -> Recorded:
     except Malformed as error:
         raise BadInput(f"{where}: {error}") from None
     except (ValueError, RecursionError) as error:
-        raise BadInput(f"{where}: not JSON: {_first_line(error)}") from None
+        raise BadInput(f"{where}: not JSON: {printable(error)}") from None
     return Recorded(where, conn_id, kind, release, vector)
 
 
@@ -990,24 +1034,65 @@ def _read_body(f: Fields, kind: str, release: str) -> Played:
 
 def read_vectors(path: Path) -> Iterator[Recorded]:
     """The vectors of a file, in order.  Raises BadInput, also for a file without any."""
-    name = _first_line(path)
+    name = printable(path)
     empty = True
+    with opened(path) as file:
+        for n, line in enumerate(iter(partial(file.readline, _MAX_LINE), b""), 1):
+            if len(line) == _MAX_LINE:
+                raise BadInput(f"{name}, line {n}: no vector is as long as this line")
+            if line.strip():
+                empty = False
+                yield read_vector(_decoded(line, f"{name}, line {n}"), f"{name}, line {n}")
+    if empty:
+        raise BadInput(f"{name}: no vectors in this file")
+
+
+def read_document(path: Path) -> object | None:
+    """A file that is one JSON document; None if it is one of lines, or neither.  Raises BadInput."""
+    with opened(path) as file:
+        head = next((line for line in file if line.strip()), b"")
+        try:
+            first = json.loads(head)
+        except (ValueError, RecursionError):
+            first = None
+        if isinstance(first, dict) and "kind" in first:
+            return None
+        try:
+            document: object = json.loads(head + file.read(_MAX_LINE), object_pairs_hook=_once)
+        except _Twice as twice:
+            raise BadInput(f"{printable(path)}: {str(twice)!a} is there twice") from None
+        except (ValueError, RecursionError) as error:
+            if head.strip() in (b"[", b"{"):
+                raise BadInput(f"{printable(path)}: not JSON: {printable(error)}") from None
+            return None
+    return document
+
+
+class _Twice(Exception):
+    """An object gives a name two values."""
+
+
+def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    value = dict(pairs)
+    if len(value) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise _Twice(next(name for name in names if names.count(name) > 1))
+    return value
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[IO[bytes]]:
+    """The file, uncompressed.  Raises BadInput if it cannot be read, now or later."""
+    name = printable(path)
     try:
         with _open(path) as file:
-            for n, line in enumerate(iter(partial(file.readline, _MAX_LINE), b""), 1):
-                if len(line) == _MAX_LINE:
-                    raise BadInput(f"{name}, line {n}: no vector is as long as this line")
-                if line.strip():
-                    empty = False
-                    yield read_vector(_decoded(line, f"{name}, line {n}"), f"{name}, line {n}")
+            yield file
     except EOFError:
         raise BadInput(f"{name}: the compressed data end too early") from None
     except lzma.LZMAError as error:
-        raise BadInput(f"{name}: corrupt xz data: {_first_line(error)}") from None
+        raise BadInput(f"{name}: corrupt xz data: {printable(error)}") from None
     except OSError as error:
-        raise BadInput(f"{name}: {error.strerror or _first_line(error)}") from None
-    if empty:
-        raise BadInput(f"{name}: no vectors in this file")
+        raise BadInput(f"{name}: {error.strerror or printable(error)}") from None
 
 
 def _open(path: Path) -> IO[bytes]:
@@ -1024,7 +1109,7 @@ def _decoded(line: bytes, where: str) -> str:
         raise BadInput(f"{where}: not text in UTF-8") from None
 
 
-def _first_line(value: object) -> str:
+def printable(value: object) -> str:
     """A message or a path in one line that can be printed."""
     text = str(value).encode("utf-8", "backslashreplace").decode()
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)

@@ -131,11 +131,11 @@ class Stamp:
     def nodes_of(self, t: CtTuple) -> list[Node]:
         """The nodes that carry `t`, newest first."""
         nodes = []
-        if IP_CT_DIR_REPLY in self.hashed and _same_ends(t, self.template.reply):
+        if IP_CT_DIR_REPLY in self.hashed and same_ends(t, self.template.reply):
             value = self._value_of(t)
             if value is not None:
                 nodes.append(Node(self._conn(value, t), IP_CT_DIR_REPLY))
-        if IP_CT_DIR_ORIGINAL in self.hashed and _same_ends(t, self.template.orig):
+        if IP_CT_DIR_ORIGINAL in self.hashed and same_ends(t, self.template.orig):
             nodes.extend(Node(ct, IP_CT_DIR_ORIGINAL) for ct in self._originals(t))
         return nodes
 
@@ -179,7 +179,7 @@ class Stamp:
         return value if value in self else None
 
 
-def _same_ends(a: CtTuple, b: CtTuple) -> bool:
+def same_ends(a: CtTuple, b: CtTuple) -> bool:
     """Are the two tuples equal but for their keys?"""
     return a.src == b.src and a.dst == b.dst and a.protonum == b.protonum and a.l3num == b.l3num
 
@@ -714,13 +714,18 @@ class Returned:
     value: Any
 
 
+# Answers a call that need not be entered; None if it must be.
+Known: TypeAlias = Callable[[ops.Call[Any]], Any]
+
+
 def flatten(
-    call: ops.Call[Any], announce: frozenset[str] = frozenset()
+    call: ops.Call[Any], announce: frozenset[str] = frozenset(), known: Known | None = None
 ) -> Generator[Op[Any] | Returned, Any, Any]:
     """Run a path, with the paths it calls, to its end: a generator of the operations it makes.
 
     Sections are entered like calls.  Calls of paths named in `announce` are yielded before they are
-    entered and, as Returned, after; both want None for an answer.
+    entered and, as Returned, after; both want None for an answer.  Calls and gotos that `known` answers
+    are not entered, and not announced either.
     """
     stack: list[tuple[ops.Call[Any], Coroutine[Any, Any, Any]]] = []
     entering: ops.Call[Any] = call
@@ -736,10 +741,12 @@ def flatten(
             except StopIteration as stop:
                 left, _ = stack.pop()
                 reply = stop.value
-                if isinstance(reply, ops.Call):
-                    entering = reply  # goto
-                    break
-                if announce and left.body.__name__ in announce:
+                if isinstance(reply, ops.Call):  # goto
+                    entering = reply
+                    reply = None if known is None else known(entering)
+                    if reply is None:
+                        break
+                elif announce and left.body.__name__ in announce:
                     yield Returned(left, reply)
                 if not stack:
                     return reply
@@ -748,6 +755,9 @@ def flatten(
             if isinstance(op, ops.Atomic):
                 op = op.call
             if isinstance(op, ops.Call):
+                reply = None if known is None else known(op)
+                if reply is not None:
+                    continue
                 entering = op
                 break
             reply = yield op

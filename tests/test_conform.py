@@ -43,6 +43,8 @@ from tests.spoiling import spoiled as spoil
 VECTORS = Path(__file__).parent / "vectors"
 FILES = sorted(path.name for path in VECTORS.glob("*.jsonl.xz"))
 
+OLD, NEW = "4.19.66.jsonl.xz", "6.12.117.jsonl.xz"
+
 # What the files hold, so that a vector that is lost is noticed.
 COUNTS = {
     "": {"unique_tuple": 294, "confirm": 87, "schedule": 66, "hash": 128},
@@ -122,6 +124,36 @@ def test_files_are_conformed_as_a_whole(tmp_path: Path) -> None:
     )
 
 
+def test_the_report_is_the_same_for_any_number_of_processes(tmp_path: Path) -> None:
+    """With differences and refusals in several files, of all kinds, and more than are shown."""
+    for part in range(3):
+        vectors = [
+            json.loads(line) for line in (*lines(OLD)[part:300:7], *lines(NEW)[part + 300 :: 7])
+        ]
+        for n, vector in enumerate(vectors):
+            if n % 20 == 5:
+                vector["release"] = "2.4.37"
+            elif n % 30 == 0:
+                vector |= {"killed": [5]} if vector["kind"] == "unique_tuple" else {"result": 5}
+        text = "".join(json.dumps(vector) + "\n" for vector in vectors)
+        (tmp_path / f"{part}.jsonl").write_text(text)
+    files = sorted(tmp_path.iterdir())
+    alone = conform_files(files).text()
+    assert "more differ" in alone
+    assert "refused" in alone
+    assert conform_files(files, 2).text() == alone
+    assert conform_files(files, 100).text() == alone
+
+
+def test_the_first_bad_file_is_told_by_any_number_of_processes(tmp_path: Path) -> None:
+    good = "".join(lines(NEW))
+    for name, text in {"a": good, "b": good + "{\n", "c": "[", "d": good}.items():
+        (tmp_path / name).write_text(text)
+    for jobs in (1, 2):
+        with pytest.raises(BadInput, match=r"b, line 576: not JSON"):
+            conform_files(sorted(tmp_path.iterdir()), jobs)
+
+
 # ── conform tells ───────────────────────────────────────────────────────────────────────────────
 
 
@@ -175,9 +207,6 @@ def find(name: str, kind: str, **wanted: object) -> dict[str, Any]:
             found: dict[str, Any] = vector
             return found
     raise LookupError(wanted)
-
-
-OLD, NEW = "4.19.66.jsonl.xz", "6.12.117.jsonl.xz"
 
 
 def test_every_field_of_a_selection_is_compared() -> None:

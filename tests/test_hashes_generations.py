@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The hashes of every generation from 2.6.24 on, also of those that recorded nothing else.
 
-tests/vectors/hashes/kernel_hash.json.xz has 133 calls of functions cut out of kernels and compiled, on a
+tests/vectors/kernel/vectors_hash.json.xz has 133 calls of functions cut out of kernels and compiled, on a
 little-endian machine, as recorded.  Each names its function's generation: `ct_` is a conntrack hash,
 `bs_` a by-source hash, `sp_` a port hash, `bi_` an address choice; the number is the first release that
 has it.
@@ -50,11 +50,13 @@ from natmodel.hashes import (
     secure_port_md5,
     secure_port_reshuffled_u32,
 )
+from natmodel.kernel_vectors import GENERATIONS
+from natmodel.releases import RELEASES
 from natmodel.values import AF_INET, CtTuple, Manip, NatRange
 
 Vector = dict[str, Any]
 
-FILE = Path(__file__).parent / "vectors" / "hashes" / "kernel_hash.json.xz"
+FILE = Path(__file__).parent / "vectors" / "kernel" / "vectors_hash.json.xz"
 KINDS: dict[str, list[Vector]] = json.loads(lzma.decompress(FILE.read_bytes()))
 
 RAW: dict[str, HashConntrackRaw] = {
@@ -162,4 +164,16 @@ def test_no_generation_is_missing() -> None:
         "best_ip": 30,
     }
     named = {*RAW, *BY_SRC, *SECURE_PORT, *BEST_IPS}
+    assert named == GENERATIONS.keys()
     assert {v["gen"] for vectors in KINDS.values() for v in vectors} == named
+
+
+def test_the_row_that_a_generation_is_played_on_has_its_function() -> None:
+    for functions, field in (
+        (RAW, "hash_conntrack_raw"),
+        (BY_SRC, "hash_by_src"),
+        (SECURE_PORT, "secure_port"),
+        (BEST_IPS, "find_best_ips"),
+    ):
+        for gen, function in functions.items():
+            assert getattr(RELEASES[GENERATIONS[gen]], field) is function, gen

@@ -29,6 +29,12 @@ def test_ci_runs_the_test_command_word_for_word() -> None:
     assert tests in RUN.read_text(encoding="utf-8").splitlines()
 
 
+def test_ci_runs_everything_recorded_after_the_test_command() -> None:
+    _, tests = commands()
+    lines = RUN.read_text(encoding="utf-8").splitlines()
+    assert lines.index(tests) < lines.index(".venv/bin/tox -e conform")
+
+
 def test_ci_run_stops_at_the_first_failure_and_can_be_executed() -> None:
     lines = RUN.read_text(encoding="utf-8").splitlines()
     assert lines[0] == "#!/usr/bin/env bash"
