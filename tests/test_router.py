@@ -9,6 +9,7 @@ from fractions import Fraction
 import attrs
 import pytest
 
+from natmodel.boot import hashing
 from natmodel.live_outcomes import LABORATORY
 from natmodel.paths.nf_conntrack_proto_tcp import (
     ACCEPT,
@@ -23,6 +24,7 @@ from natmodel.paths.nf_conntrack_proto_tcp import (
     tcp_packet,
     tcp_timeout,
 )
+from natmodel.paths.nf_hooks import resolve_normal_ct
 from natmodel.release import Release, Skb
 from natmodel.releases import RELEASES
 from natmodel.router import (
@@ -37,6 +39,7 @@ from natmodel.router import (
     State,
     Way,
 )
+from natmodel.run import run
 from natmodel.values import (
     AF_INET,
     IP_CT_DIR_ORIGINAL,
@@ -46,7 +49,9 @@ from natmodel.values import (
     IPPROTO_UDP,
     IPS_ASSURED,
     IPS_CONFIRMED,
+    IPS_DYING,
     IPS_SEEN_REPLY,
+    NF_DROP,
     NF_NAT_RANGE_MAP_IPS,
     NF_NAT_RANGE_PROTO_SPECIFIED,
     TCP_STATES,
@@ -57,6 +62,7 @@ from natmodel.values import (
     nf_ct_invert_tuple,
     parse_address,
 )
+from natmodel.world import Background, Entry, World
 
 POD, POD2, OUTSIDE, SERVER, SERVER2 = (
     parse_address(text)[1]
@@ -65,6 +71,7 @@ POD, POD2, OUTSIDE, SERVER, SERVER2 = (
 ORIG, REPL = IP_CT_DIR_ORIGINAL, IP_CT_DIR_REPLY
 LIVE = ("6.1.192", "6.12.117", "6.17.0", "6.19.9")
 NEWEST = RELEASES["6.19.9"]
+HASHING = hashing(NEWEST)
 
 
 def segment(flags: str, seq: int = 0, ack: int = 0) -> TcpHdr:
@@ -437,6 +444,131 @@ def test_a_queue_gives_a_packet_to_an_entry_before_6_12() -> None:
         assert len(walk.state.world.bysource) == 1
 
 
+def udp(src: int, sport: int, dst: int = SERVER, dport: int = 53) -> CtTuple:
+    return CtTuple(AF_INET, IPPROTO_UDP, src, sport, dst, dport)
+
+
+def test_a_queue_before_6_12_leaves_confirmed_connections_alone() -> None:
+    """A second packet of a connection without an answer is held, too, and belongs to it already."""
+    walk = Walk(router(MASQUERADE, row="6.1.192", queue=POST_ROUTING))
+    assert walk.send(udp(POD, 40000)).held
+    first = walk.release(0)
+    assert walk.send(udp(POD, 40000)).held
+    assert walk.release(1).skb.t == first.skb.t
+    assert len(walk.state.world.bysource) == 1
+    assert walk.send(nf_ct_invert_tuple(first.skb.t)).at == "p0"
+    assert not walk.send(udp(POD, 40000)).held  # not NEW any more
+
+
+def test_a_queue_before_6_12_redoes_what_was_done() -> None:
+    """Two datagrams to a balanced service: the second goes to the first's backend after all."""
+    dnat = Rule(
+        PRE_ROUTING,
+        NatRange(NF_NAT_RANGE_MAP_IPS),
+        daddr=(SERVER, SERVER),
+        alternates=(SERVER2, SERVER2 + 1),
+    )
+    walk = Walk(router(dnat, MASQUERADE, row="6.1.192", queue=POST_ROUTING))
+    held = [walk.send(udp(POD, 40000)).skb.t.dst for _ in range(2)]
+    assert held == [SERVER2, SERVER2 + 1]
+    assert walk.release(0).skb.t == walk.release(1).skb.t == udp(OUTSIDE, 40000, SERVER2)
+
+
+@pytest.mark.parametrize("row", LIVE)
+def test_packets_that_cross_keep_their_ports(row: str) -> None:
+    """A pair without NAT, begun from both sides: by the queue before 6.12, by confirm since."""
+    walk = Walk(router(row=row, queue=FORWARD))
+    one, other = udp(POD, 40000, SERVER, 8080), udp(SERVER, 8080, POD, 40000)
+    assert walk.send(one).held
+    assert walk.send(other).held
+    first, second = walk.release(0), walk.release(1)
+    assert (first.skb.t, second.skb.t) == (one, other)
+    assert (first.at, second.at) == ("s", "p0")
+    assert first.skb.ct is not None
+    assert second.skb.ct is not None
+    assert second.skb.ct.id == first.skb.ct.id
+    assert second.counted == (() if row == "6.1.192" else ("found", "clash_resolve"))
+
+
+# ── what packets leave in the table ─────────────────────────────────────────────────────────────
+
+
+def entries(walk: Walk) -> list[Conn]:
+    return list(walk.state.world.entries())
+
+
+def test_an_invalid_segment_leaves_its_entry_alone() -> None:
+    walk = Walk(router(MASQUERADE))
+    walk.send(tcp(POD, 40000), segment("S", 1000))
+    before = entries(walk)
+    way = walk.send(tcp(POD, 40000), segment("SA", 1000, 1))
+    assert (way.skb.t, way.counted) == (tcp(POD, 40000), ("invalid",))
+    assert entries(walk) == before
+
+
+def test_a_reset_that_answers_a_syn_leaves_no_entry() -> None:
+    walk = Walk(router(MASQUERADE))
+    walk.send(tcp(POD, 40000), segment("S", 1000))
+    way = walk.send(tcp(SERVER, 80, OUTSIDE, 40000), segment("RA", 0, 1001))
+    assert (way.at, way.skb.t) == ("p0", tcp(SERVER, 80, POD, 40000))
+    assert not entries(walk)
+    assert not walk.state.world.bysource
+
+
+def test_a_closed_connection_is_replaced() -> None:
+    walk = Walk(router(snat(1000, 1000)))
+    first = walk.send(tcp(POD, 40000), segment("S", 1000))
+    for direction, th in CLOSED:
+        t = tcp(POD, 40000) if direction == ORIG else nf_ct_invert_tuple(first.skb.t)
+        walk.send(t, th)
+    (old,) = entries(walk)
+    assert TCP_STATES[old.tcp_state] == "TIME_WAIT"
+    assert walk.send(tcp(POD, 40000), segment("S", 5)).skb.t == first.skb.t
+    (new,) = entries(walk)
+    assert (new.id, TCP_STATES[new.tcp_state], new.td_end) == (walk.sent, "SYN_SENT", 6)
+
+
+def test_one_that_somebody_else_deletes_is_not() -> None:
+    """The entry is dying: the SYN that would replace it is dropped, and counted twice."""
+    ct = after(begun(), *CLOSED)
+    world = World(Background([Entry(attrs.evolve(ct, status=ct.status | IPS_DYING))], HASHING))
+    ran = run(resolve_normal_ct(NEWEST, Skb(2, ct.orig, segment("S", 5))), world)
+    assert (ran.result.verdict, ran.counted) == (NF_DROP, ("invalid", "drop"))
+
+
+def test_answers_are_remembered() -> None:
+    walk = Walk(router(MASQUERADE))
+    walk.send(udp(POD, 40000))
+    walk.send(udp(POD, 40000))
+    assert not entries(walk)[0].status & IPS_SEEN_REPLY
+    walk.send(udp(SERVER, 53, OUTSIDE, 40000))
+    assert entries(walk)[0].status & IPS_SEEN_REPLY
+
+
+@pytest.mark.parametrize(
+    ("protonum", "seconds"), [(IPPROTO_UDP, 30), (IPPROTO_TCP, 120), (253, 600)]
+)
+def test_entries_expire_unless_packets_come(protonum: int, seconds: int) -> None:
+    port, dport = (0, 0) if protonum == 253 else (40000, 53)
+    t = CtTuple(AF_INET, protonum, POD, port, SERVER, dport)
+    answer = CtTuple(AF_INET, protonum, SERVER, dport, OUTSIDE, port)
+    th = segment("S", 1000) if protonum == IPPROTO_TCP else None
+    walk = Walk(router(MASQUERADE))
+    walk.state = walk.router.bind(walk.state, protonum, OUTSIDE, port)
+    walk.send(t, th)
+    for at in ("p0", None):
+        state = walk.router.wait(walk.state, seconds - Fraction(at == "p0"))
+        (way,) = walk.router.receive(state, Skb(99, answer, th and segment("SA", 1, 1001)))
+        assert way.at == at
+    walk.state = walk.router.wait(walk.state, Fraction(seconds - 1))
+    walk.send(t, th)
+    walk.state = walk.router.wait(walk.state, Fraction(seconds - 1))
+    assert walk.send(answer, th and segment("SA", 1, 1001)).at == "p0"
+
+
+# ── other ways ──────────────────────────────────────────────────────────────────────────────────
+
+
 def test_local_packets_get_null_bindings() -> None:
     walk = Walk(router(MASQUERADE))
     own = tcp(OUTSIDE, 40000)
@@ -468,6 +600,14 @@ def test_an_echo_and_its_reply() -> None:
     walk = Walk(router(MASQUERADE))
     out = walk.send(CtTuple(AF_INET, IPPROTO_ICMP, POD, 77, SERVER, 8 * 256))
     assert out.skb.t == CtTuple(AF_INET, IPPROTO_ICMP, OUTSIDE, 77, SERVER, 8 * 256)
+    back = walk.send(nf_ct_invert_tuple(out.skb.t))
+    assert (back.at, back.skb.t) == ("p0", CtTuple(AF_INET, IPPROTO_ICMP, SERVER, 77, POD, 0))
+
+
+def test_an_echo_with_another_id() -> None:
+    walk = Walk(router(snat(1000, 1000, IPPROTO_ICMP)))
+    out = walk.send(CtTuple(AF_INET, IPPROTO_ICMP, POD, 77, SERVER, 8 * 256))
+    assert out.skb.t == CtTuple(AF_INET, IPPROTO_ICMP, OUTSIDE, 1000, SERVER, 8 * 256)
     back = walk.send(nf_ct_invert_tuple(out.skb.t))
     assert (back.at, back.skb.t) == ("p0", CtTuple(AF_INET, IPPROTO_ICMP, SERVER, 77, POD, 0))
 
