@@ -181,6 +181,8 @@ class Release:
     allow_clash: Callable[[int], bool]
     # is there NAT for IPv6?
     nat_ipv6: bool
+    # does a null binding say from which ICMP id to search, or is that left as it was on the stack?
+    null_binding_id: bool
     # what tells zones apart
     zones: Zones
 

@@ -40,7 +40,7 @@ FAMILIES: Final[dict[str, tuple[tuple[str, ...], str]]] = {
         "reuse by source",
     ),
     "l4": (
-        ("trackers", "port_protocols", "allow_clash", "nat_ipv6", "zones"),
+        ("trackers", "port_protocols", "allow_clash", "nat_ipv6", "null_binding_id", "zones"),
         "protocols, clashes allowed",
     ),
     "nfq": (("nf_reinject",), "what a queue gives back"),

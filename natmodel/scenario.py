@@ -239,6 +239,7 @@ class Scenario:
         self._check_cpus()
         self._check_families()
         self._check_zones()
+        self._check_ids()
         self._check_ports()
         self._check_keys()
         self._check_reopened()
@@ -477,6 +478,16 @@ class Scenario:
                 raise BadInput(f"{where}: {self.release} has no zones")
             if zone.dir != DEFAULT_ZONE.dir and self.release.zones == "id":
                 raise BadInput(f"{where}: zones of {self.release} have no direction")
+
+    def _check_ids(self) -> None:
+        """An ICMP id that clashes under a null binding is searched for from anywhere (3.4 .. 3.16)."""
+        pings = [spec for spec in self.packets if spec.t.protonum in ICMPS]
+        alone = len(self.packets) == 1 and not self.occupied
+        if pings and not alone and not self.release.null_binding_id:
+            raise BadInput(
+                f"packet '{pings[0]}': {self.release}'s null bindings take ICMP ids from memory that "
+                "was never written, and what is there is not modelled"
+            )
 
     def _check_ports(self) -> None:
         ports = [item for item in self.occupied if isinstance(item, Ports)]

@@ -486,6 +486,10 @@ def test_the_schema_knows_the_keys() -> None:
         ({"kernel": "3.4.113", "packets": "udp 1.2.3.4:1 > 5.6.7.8:9 zone 1 orig"}, "no direction"),
         ({"kernel": "3.4.113", "packets": "udp [::1]:1 > [::2]:9"}, "no NAT for IPv6"),
         (
+            {"kernel": "3.4.113", "packets": ["icmp 1.2.3.4 > 5.6.7.8 id 1"] * 2},
+            "never written, and what is there is not modelled",
+        ),
+        (
             {"nat": ["masquerade", "snat to 1.2.3.4"]},
             "nat 'snat to 1.2.3.4': there is a source rule",
         ),

@@ -118,6 +118,7 @@ V2_6_24: Final = Release(
     port_protocols=PORTS_2_6_24,
     allow_clash=allow_none,
     nat_ipv6=False,
+    null_binding_id=True,
     zones="none",
     # hooks
     new_connection=nat_and_confirm,
@@ -174,6 +175,7 @@ V2_6_35_6: Final = Release(
     port_protocols=PORTS,
     allow_clash=allow_none,
     nat_ipv6=False,
+    null_binding_id=True,
     zones="id",
     # hooks
     new_connection=nat_and_confirm,

@@ -107,6 +107,7 @@ V3_4_113: Final = Release(
     port_protocols=PORTS,
     allow_clash=allow_none,
     nat_ipv6=False,
+    null_binding_id=False,
     zones="id",
     # hooks
     new_connection=nat_and_confirm,
@@ -161,6 +162,7 @@ V3_10_4: Final = Release(
     port_protocols=PORTS,
     allow_clash=allow_none,
     nat_ipv6=True,
+    null_binding_id=False,
     zones="id",
     # hooks
     new_connection=nat_and_confirm,
@@ -212,6 +214,7 @@ V3_14_1: Final = Release(
     port_protocols=PORTS,
     allow_clash=allow_none,
     nat_ipv6=True,
+    null_binding_id=False,
     zones="id",
     # hooks
     new_connection=nat_and_confirm,
@@ -266,6 +269,7 @@ V3_15_5: Final = Release(
     port_protocols=PORTS,
     allow_clash=allow_none,
     nat_ipv6=True,
+    null_binding_id=False,
     zones="id",
     # hooks
     new_connection=nat_and_confirm,
@@ -317,6 +321,7 @@ V3_18_20: Final = Release(
     port_protocols=PORTS,
     allow_clash=allow_none,
     nat_ipv6=True,
+    null_binding_id=True,
     zones="id",
     # hooks
     new_connection=nat_and_confirm,

@@ -132,6 +132,7 @@ V4_4_0: Final = Release(
     port_protocols=PORTS,
     allow_clash=allow_none,
     nat_ipv6=True,
+    null_binding_id=True,
     zones="directed",
     # hooks
     new_connection=nat_and_confirm,
@@ -183,6 +184,7 @@ V4_4_155: Final = Release(
     port_protocols=PORTS,
     allow_clash=allow_none,
     nat_ipv6=True,
+    null_binding_id=True,
     zones="directed",
     # hooks
     new_connection=nat_and_confirm,
@@ -234,6 +236,7 @@ V4_7_4: Final = Release(
     port_protocols=PORTS,
     allow_clash=allow_udp,
     nat_ipv6=True,
+    null_binding_id=True,
     zones="directed",
     # hooks
     new_connection=nat_and_confirm,
@@ -289,6 +292,7 @@ V4_9_0: Final = Release(
     port_protocols=PORTS,
     allow_clash=allow_udp,
     nat_ipv6=True,
+    null_binding_id=True,
     zones="directed",
     # hooks
     new_connection=nat_and_confirm,
@@ -344,6 +348,7 @@ V4_9_154: Final = Release(
     port_protocols=PORTS,
     allow_clash=allow_udp,
     nat_ipv6=True,
+    null_binding_id=True,
     zones="directed",
     # hooks
     new_connection=nat_and_confirm,
@@ -398,6 +403,7 @@ V4_12_0: Final = Release(
     port_protocols=PORTS,
     allow_clash=allow_udp,
     nat_ipv6=True,
+    null_binding_id=True,
     zones="directed",
     # hooks
     new_connection=nat_and_confirm,
@@ -449,6 +455,7 @@ V4_13_9: Final = Release(
     port_protocols=PORTS,
     allow_clash=allow_udp,
     nat_ipv6=True,
+    null_binding_id=True,
     zones="directed",
     # hooks
     new_connection=nat_and_confirm,
@@ -500,6 +507,7 @@ V4_14_177: Final = Release(
     port_protocols=PORTS,
     allow_clash=allow_udp,
     nat_ipv6=True,
+    null_binding_id=True,
     zones="directed",
     # hooks
     new_connection=nat_and_confirm,
@@ -554,6 +562,7 @@ V4_14_280: Final = Release(
     port_protocols=PORTS,
     allow_clash=allow_udp,
     nat_ipv6=True,
+    null_binding_id=True,
     zones="directed",
     # hooks
     new_connection=nat_and_confirm,
@@ -607,6 +616,7 @@ V4_15_0: Final = Release(
     port_protocols=PORTS,
     allow_clash=allow_udp,
     nat_ipv6=True,
+    null_binding_id=True,
     zones="directed",
     # hooks
     new_connection=nat_and_confirm,
@@ -658,6 +668,7 @@ V4_16_13: Final = Release(
     port_protocols=PORTS,
     allow_clash=allow_udp,
     nat_ipv6=True,
+    null_binding_id=True,
     zones="directed",
     # hooks
     new_connection=nat_and_confirm,
@@ -709,6 +720,7 @@ V4_18_0: Final = Release(
     port_protocols=PORTS,
     allow_clash=allow_udp,
     nat_ipv6=True,
+    null_binding_id=True,
     zones="directed",
     # hooks
     new_connection=nat_and_confirm,
@@ -760,6 +772,7 @@ V4_18_0_394_EL8: Final = Release(
     port_protocols=PORTS,
     allow_clash=allow_udp,
     nat_ipv6=True,
+    null_binding_id=True,
     zones="directed",
     # hooks
     new_connection=nat_and_confirm,
@@ -811,6 +824,7 @@ V4_19_1: Final = Release(
     port_protocols=PORTS,
     allow_clash=allow_udp,
     nat_ipv6=True,
+    null_binding_id=True,
     zones="directed",
     # hooks
     new_connection=nat_and_confirm,
@@ -862,6 +876,7 @@ V4_19_66: Final = Release(
     port_protocols=PORTS,
     allow_clash=allow_udp,
     nat_ipv6=True,
+    null_binding_id=True,
     zones="directed",
     # hooks
     new_connection=nat_and_confirm,
@@ -917,6 +932,7 @@ V4_19_222: Final = Release(
     port_protocols=PORTS,
     allow_clash=allow_udp,
     nat_ipv6=True,
+    null_binding_id=True,
     zones="directed",
     # hooks
     new_connection=nat_and_confirm,
@@ -968,6 +984,7 @@ V4_19_304: Final = Release(
     port_protocols=PORTS,
     allow_clash=allow_udp,
     nat_ipv6=True,
+    null_binding_id=True,
     zones="directed",
     # hooks
     new_connection=nat_and_confirm,

@@ -125,6 +125,7 @@ V5_0_1: Final = Release(
     port_protocols=PORTS,
     allow_clash=allow_udp,
     nat_ipv6=True,
+    null_binding_id=True,
     zones="directed",
     # hooks
     new_connection=nat_and_confirm,
@@ -179,6 +180,7 @@ V5_2_1: Final = Release(
     port_protocols=PORTS,
     allow_clash=allow_udp,
     nat_ipv6=True,
+    null_binding_id=True,
     zones="directed",
     # hooks
     new_connection=nat_and_confirm,
@@ -230,6 +232,7 @@ V5_3_1: Final = Release(
     port_protocols=PORTS,
     allow_clash=allow_udp,
     nat_ipv6=True,
+    null_binding_id=True,
     zones="directed",
     # hooks
     new_connection=nat_and_confirm,
@@ -281,6 +284,7 @@ V5_4_286: Final = Release(
     port_protocols=PORTS,
     allow_clash=allow_udp,
     nat_ipv6=True,
+    null_binding_id=True,
     zones="directed",
     # hooks
     new_connection=nat_and_confirm,
@@ -332,6 +336,7 @@ V5_8_1: Final = Release(
     port_protocols=PORTS,
     allow_clash=allow_udp,
     nat_ipv6=True,
+    null_binding_id=True,
     zones="directed",
     # hooks
     new_connection=nat_and_confirm,
@@ -386,6 +391,7 @@ V5_10_7: Final = Release(
     port_protocols=PORTS,
     allow_clash=allow_udp,
     nat_ipv6=True,
+    null_binding_id=True,
     zones="directed",
     # hooks
     new_connection=nat_and_confirm,
@@ -437,6 +443,7 @@ V5_10_262: Final = Release(
     port_protocols=PORTS,
     allow_clash=allow_udp_generic,
     nat_ipv6=True,
+    null_binding_id=True,
     zones="directed",
     # hooks
     new_connection=nat_and_confirm,
@@ -490,6 +497,7 @@ V5_11_0: Final = Release(
     port_protocols=PORTS,
     allow_clash=allow_udp,
     nat_ipv6=True,
+    null_binding_id=True,
     zones="directed",
     # hooks
     new_connection=nat_and_confirm,
@@ -541,6 +549,7 @@ V5_15_0: Final = Release(
     port_protocols=PORTS,
     allow_clash=allow_udp,
     nat_ipv6=True,
+    null_binding_id=True,
     zones="directed",
     # hooks
     new_connection=nat_and_confirm,
@@ -595,6 +604,7 @@ V5_15_148: Final = Release(
     port_protocols=PORTS,
     allow_clash=allow_udp,
     nat_ipv6=True,
+    null_binding_id=True,
     zones="directed",
     # hooks
     new_connection=nat_and_confirm,
@@ -646,6 +656,7 @@ V5_17_0_RC5: Final = Release(
     port_protocols=PORTS,
     allow_clash=allow_udp,
     nat_ipv6=True,
+    null_binding_id=True,
     zones="directed",
     # hooks
     new_connection=nat_and_confirm,
@@ -699,6 +710,7 @@ V5_19_0: Final = Release(
     port_protocols=PORTS,
     allow_clash=allow_udp,
     nat_ipv6=True,
+    null_binding_id=True,
     zones="directed",
     # hooks
     new_connection=nat_and_confirm,

@@ -121,6 +121,7 @@ V6_1_0_RC7: Final = Release(
     port_protocols=PORTS,
     allow_clash=allow_udp,
     nat_ipv6=True,
+    null_binding_id=True,
     zones="directed",
     # hooks
     new_connection=nat_and_confirm,
@@ -172,6 +173,7 @@ V6_1_192: Final = Release(
     port_protocols=PORTS,
     allow_clash=allow_udp_generic,
     nat_ipv6=True,
+    null_binding_id=True,
     zones="directed",
     # hooks
     new_connection=nat_and_confirm,
@@ -225,6 +227,7 @@ V6_2_1: Final = Release(
     port_protocols=PORTS,
     allow_clash=allow_udp,
     nat_ipv6=True,
+    null_binding_id=True,
     zones="directed",
     # hooks
     new_connection=nat_and_confirm,
@@ -276,6 +279,7 @@ V6_4_4: Final = Release(
     port_protocols=PORTS,
     allow_clash=allow_udp,
     nat_ipv6=True,
+    null_binding_id=True,
     zones="directed",
     # hooks
     new_connection=nat_and_confirm,
@@ -327,6 +331,7 @@ V6_6_9: Final = Release(
     port_protocols=PORTS,
     allow_clash=allow_udp_gre,
     nat_ipv6=True,
+    null_binding_id=True,
     zones="directed",
     # hooks
     new_connection=nat_and_confirm,
@@ -381,6 +386,7 @@ V6_6_63: Final = Release(
     port_protocols=PORTS,
     allow_clash=allow_udp_gre,
     nat_ipv6=True,
+    null_binding_id=True,
     zones="directed",
     # hooks
     new_connection=nat_and_confirm,
@@ -434,6 +440,7 @@ V6_8_0: Final = Release(
     port_protocols=PORTS,
     allow_clash=allow_udp_gre,
     nat_ipv6=True,
+    null_binding_id=True,
     zones="directed",
     # hooks
     new_connection=nat_and_confirm,
@@ -485,6 +492,7 @@ V6_11_11: Final = Release(
     port_protocols=PORTS,
     allow_clash=allow_udp_gre,
     nat_ipv6=True,
+    null_binding_id=True,
     zones="directed",
     # hooks
     new_connection=nat_and_confirm,
@@ -538,6 +546,7 @@ V6_12_0: Final = Release(
     port_protocols=PORTS,
     allow_clash=allow_udp_gre,
     nat_ipv6=True,
+    null_binding_id=True,
     zones="directed",
     # hooks
     new_connection=nat_and_confirm,
@@ -591,6 +600,7 @@ V6_12_117: Final = Release(
     port_protocols=PORTS,
     allow_clash=allow_udp_gre_generic,
     nat_ipv6=True,
+    null_binding_id=True,
     zones="directed",
     # hooks
     new_connection=nat_and_confirm,
@@ -647,6 +657,7 @@ V6_17_0: Final = Release(
     port_protocols=PORTS_6_16,
     allow_clash=allow_udp_gre,
     nat_ipv6=True,
+    null_binding_id=True,
     zones="directed",
     # hooks
     new_connection=nat_and_confirm,
@@ -700,6 +711,7 @@ V6_19_9: Final = Release(
     port_protocols=PORTS_6_16,
     allow_clash=allow_udp_gre_generic_6_16,
     nat_ipv6=True,
+    null_binding_id=True,
     zones="directed",
     # hooks
     new_connection=nat_and_confirm,

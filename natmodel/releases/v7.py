@@ -108,6 +108,7 @@ V7_0_0: Final = Release(
     port_protocols=PORTS_6_16,
     allow_clash=allow_all_but_tcp_sctp,
     nat_ipv6=True,
+    null_binding_id=True,
     zones="directed",
     # hooks
     new_connection=nat_and_confirm,
@@ -159,6 +160,7 @@ V7_3_4: Final = Release(
     port_protocols=PORTS_7_1,
     allow_clash=allow_all_but_tcp_sctp,
     nat_ipv6=True,
+    null_binding_id=True,
     zones="directed",
     # hooks
     new_connection=nat_and_confirm,
