@@ -454,7 +454,9 @@ def test_the_schema_knows_the_keys() -> None:
     schema = json.loads(files("natmodel").joinpath("scenario.schema.json").read_text())
     properties = schema["properties"]
     written = json.loads(
-        Scenario(occupied="5", outside="9.9.9.9", rover={"tcp": 1}, boot="buckets 1").to_json()
+        Scenario(
+            occupied="5", outside="9.9.9.9", rover={"tcp": 1}, boot="buckets 1", retransmit="1"
+        ).to_json()
     )
     assert set(properties) == set(written)
     assert properties["schema"]["const"] == scenario_file.SCHEMA == written["schema"]
