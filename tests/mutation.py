@@ -43,6 +43,27 @@ MOST_RELEASES: Final = 4
 
 # "file: change" -> why nobody can notice
 EQUIVALENT: Final[dict[str, str]] = {
+    **dict.fromkeys(
+        (
+            "get_unique_tuple: swap 'if manip is Manip.SRC:' and 'address = "
+            "find_best_ips_proto(k, orig, r, ct.zone.id, manip)'",
+            "get_unique_tuple: swap 'if manip is Manip.SRC and (not random):' and 'address = "
+            "find_best_ips_proto(k, orig, r, ct.zone.id, manip)'",
+        ),
+        "a local value",
+    ),
+    "nf_conntrack_confirm: swap 'await k.lock(ct)' and 'done = await k.test_keys(k, ct)'": (
+        "one section: if the lock is held, none of it happens"
+    ),
+    "nf_conntrack_confirm: swap 'if ct.status & IPS_DYING:' and 'h = await k.clash(k, ct)'": (
+        "two tests of one section, and the first that fails decides"
+    ),
+    "nf_conntrack_confirm: swap 'done = await k.resolve_clash(k, ct, h)' and \"await "
+    "Count('insert_failed')\"": "counters are sums",
+    'nf_conntrack_confirm: swap "await Count(\'chaintoolong\')" and "await '
+    "Count('insert_failed')\"": "counters are sums",
+    "nf_conntrack_find: swap 'h = await atomic(k.find(k, t, zone, net, zone_id))' and "
+    "'rid = nf_ct_zone_id(zone, IP_CT_DIR_REPLY)'": "a local value",
     "nf_nat_used_tuple: swap 'uses_nat = IPS_NAT_MASK | IPS_SEQ_ADJUST' and "
     "'if not await nf_nat_used_tuple(k, t, ignored):'": "a local constant",
     "nf_nat_used_tuple: swap 'if not k.allow_clash(ignored.orig.protonum):' and "
@@ -57,8 +78,6 @@ EQUIVALENT: Final[dict[str, str]] = {
     "nf_conntrack_confirm: swap \"await Count('drop')\" and \"await Count('insert_failed')\"": (
         "counters are sums"
     ),
-    "nf_conntrack_find: swap 'h = await atomic(find(k, t, zone, net, zone_id))' and "
-    "'rid = nf_ct_zone_id(zone, IP_CT_DIR_REPLY)'": "a local value",
     "nf_nat_l4proto_unique_tuple: 16 -> 15 in w.attempts < 16": "rounds are 128, 64, 32, 16, 8",
     "nf_nat_l4proto_unique_tuple: 65536 -> 65537 in (True, 0, 65536)": "offsets end at 65,535",
     "nf_nat_l4proto_unique_tuple: swap 'if t.protonum in (IPPROTO_ICMP, IPPROTO_ICMPV6):' and "

@@ -525,6 +525,10 @@ def told_walk(
     return looked, None, (off + size) % 65536
 
 
+# Where a hint is that a search must not start at.
+ELSEWHERE: Final = 7
+
+
 def walked(k: Release, t: CtTuple, r: NatRange, off: int, used: set[int], **ct: Any) -> Any:
     """(keys looked at, the tuple chosen, what the world's hint says after) of a search for a source."""
     looked: list[int] = []
@@ -536,8 +540,9 @@ def walked(k: Release, t: CtTuple, r: NatRange, off: int, used: set[int], **ct: 
 
     row: Release = attrs.evolve(k, used_tuple=in_use)
     conn = Conn(7, t, nf_ct_invert_tuple(t), **ct)
-    world = world_of(k).with_hint(t.protonum, off)
-    draws = [off] if r.flags & NF_NAT_RANGE_PROTO_RANDOM else []
+    drawn = r.flags & NF_NAT_RANGE_PROTO_RANDOM and t.protonum == IPPROTO_UDP
+    world = world_of(k).with_hint(t.protonum, ELSEWHERE if drawn else off)
+    draws = [off] if drawn else []
     ran = run(k.l4proto_unique_tuple(row, t, r, Manip.SRC, conn), world, draws)
     return looked, ran.result, ran.world.hint(t.protonum)
 
@@ -560,7 +565,7 @@ def test_the_first_walks_look_at_every_port(
     if kernel == "2.6.24":  # the counter is the walk's own variable, RANDOM or not
         assert after == counter
     else:  # a rover: stored if a port was found and it was not random
-        assert after == (counter if chosen is not None and not random else off)
+        assert after == (ELSEWHERE if random else counter if chosen is not None else off)
 
 
 @pytest.mark.parametrize("kernel", ["2.6.24", "2.6.35.6"])
@@ -596,6 +601,16 @@ def test_windows_without_a_range(kernel: str) -> None:
         assert walked(k, icmp, NatRange(), off, set())[1].sport == key
         assert walked(k, gre, NatRange(), off, set(), has_master=True)[1].sport == key + 1
     assert walked(k, gre, NatRange(), 5, set())[1] == gre  # no master: as it is
+
+
+@pytest.mark.parametrize("kernel", RELEASES)
+def test_a_destination_port_stays_without_a_range(kernel: str) -> None:
+    """SPEC b.1: for DST there is no window then."""
+    k = RELEASES[kernel]
+    conn = Conn(7, OUT, nf_ct_invert_tuple(OUT))
+    for flags in (0, NF_NAT_RANGE_PROTO_RANDOM):
+        call = k.l4proto_unique_tuple(k, OUT, NatRange(flags), Manip.DST, conn)
+        assert run(call, world_of(k)).result == OUT
 
 
 @pytest.mark.parametrize("kernel", ["3.4.113", "4.19.66"])
