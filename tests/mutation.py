@@ -64,6 +64,51 @@ EQUIVALENT: Final[dict[str, str]] = {
     "Count('insert_failed')\"": "counters are sums",
     "nf_conntrack_find: swap 'h = await atomic(k.find(k, t, zone, net, zone_id))' and "
     "'rid = nf_ct_zone_id(zone, IP_CT_DIR_REPLY)'": "a local value",
+    "nf_conntrack_proto_tcp: 0 -> 1 in (0, 120, 60, 432000, 120, 60, 30, 120, 10, 120)": (
+        "no entry is in state NONE"
+    ),
+    "nf_conntrack_proto_tcp: 0 -> -1 in (0, 120, 60, 432000, 120, 60, 30, 120, 10, 120)": (
+        "no entry is in state NONE"
+    ),
+    "nf_conntrack_proto_tcp: drop direction == IP_CT_DIR_REPLY of new == TCP_CONNTRACK_SYN_RECV and "
+    "direction == IP_CT_DIR_REPLY and (index == TCP_ACK_SET)": "an ORIGINAL ACK leads to no SYN_RECV",
+    "nf_conntrack_proto_tcp: swap 'if may_reopen(ct, direction):' and 'new = TCP_CONNTRACK_IGNORE'": (
+        "a local value"
+    ),
+    "nf_hooks: if skb.is_new and (not nf_nat_initialized(ct, manip)) -> True": "see setup_info: "
+    "what is confirmed it returns at once, and no hook is passed twice before",
+    "nf_hooks: drop skb.is_new of skb.is_new and (not nf_nat_initialized(ct, manip))": "the same",
+    "nf_hooks: drop not nf_nat_initialized(ct, manip) of skb.is_new and "
+    "(not nf_nat_initialized(ct, manip))": "the same",
+    "nf_hooks: IPS_SRC_NAT_DONE if manip is Manip.SRC else IPS_DST_NAT_DONE -> IPS_SRC_NAT_DONE": (
+        "the same"
+    ),
+    "nf_hooks: if own.status & IPS_SRC_NAT_DONE -> True": "it is not there to be deleted",
+    "nf_hooks: drop own.status of own.status & IPS_SRC_NAT_DONE": "it is not there to be deleted",
+    "nf_hooks: drop IPS_SRC_NAT_DONE of own.status & IPS_SRC_NAT_DONE": "it is not there to be deleted",
+    "nf_hooks: drop done.ct.status & IPS_SRC_NAT_DONE of (done.verdict == NF_DROP or done.freed) and "
+    "done.ct.status & IPS_SRC_NAT_DONE": "it is not there to be deleted",
+    "nf_hooks: drop done.ct.status of done.ct.status & IPS_SRC_NAT_DONE": "the same",
+    "nf_hooks: drop IPS_SRC_NAT_DONE of done.ct.status & IPS_SRC_NAT_DONE": "the same",
+    "nf_hooks: drop own is None of own is None or own.status & IPS_CONFIRMED": (
+        "a queue holds tracked packets only"
+    ),
+    "nf_hooks: swap 'if todo == INVALID:' and 'if todo in (KILL, REPEAT):'": "it is one of them",
+    "nf_hooks: swap 'if todo in (KILL, REPEAT):' and 'if skb.direction == IP_CT_DIR_REPLY:'": (
+        "nobody reads the status of what is gone"
+    ),
+    "nf_hooks: swap 'if skb.direction == IP_CT_DIR_REPLY:' and 'ct = refreshed(ct, skb.th)'": (
+        "status and timeout"
+    ),
+    "nf_hooks: swap 'if ct is None:' and 'if skb.is_new and (not nf_nat_initialized(ct, manip)):'": (
+        "what is not tracked is not new"
+    ),
+    "nf_hooks: swap 'if (done.verdict == NF_DROP or done.freed) and done.ct.status & "
+    "IPS_SRC_NAT_DONE:' and 'ct = done.clash if done.freed else done.ct'": "a local value",
+    "nf_hooks: swap 'if own is None or own.status & IPS_CONFIRMED:' and 'h = await k.find_get(k, "
+    "own.orig, skb.zone, skb.net)'": "a look-up changes nothing here",
+    "nf_hooks: swap 'if own.status & IPS_SRC_NAT_DONE:' and 't = skb.t'": "a local value",
+    "nf_hooks: swap 'if begun is None:' and 'ct = begun'": "a local value",
     "nf_nat_used_tuple: swap 'uses_nat = IPS_NAT_MASK | IPS_SEQ_ADJUST' and "
     "'if not await nf_nat_used_tuple(k, t, ignored):'": "a local constant",
     "nf_nat_used_tuple: swap 'if not k.allow_clash(ignored.orig.protonum):' and "

@@ -24,6 +24,7 @@ from natmodel.paths.nf_conntrack_proto_tcp import (
     tcp_packet,
     tcp_timeout,
 )
+from natmodel.paths.nf_conntrack_proto_tcp import after as is_after
 from natmodel.paths.nf_hooks import resolve_normal_ct
 from natmodel.release import Release, Skb
 from natmodel.releases import RELEASES
@@ -44,6 +45,7 @@ from natmodel.values import (
     AF_INET,
     IP_CT_DIR_ORIGINAL,
     IP_CT_DIR_REPLY,
+    IPPROTO_GRE,
     IPPROTO_ICMP,
     IPPROTO_TCP,
     IPPROTO_UDP,
@@ -247,9 +249,11 @@ def test_a_reset_right_after_data() -> None:
     for between, state in ((), "CLOSE"), ((half,), "ESTABLISHED"), ((syn,), "ESTABLISHED"):
         ct = after(begun(), *OPENED, data, *between, reset)
         assert TCP_STATES[ct.tcp_state] == state
-    assert TCP_STATES[after(begun(), *OPENED, data, (ORIG, segment("R", 1100))).tcp_state] == (
-        "ESTABLISHED"
-    )
+    for ct in (
+        after(begun(), *OPENED, data, (ORIG, segment("R", 1100))),
+        after(begun(), *OPENED, (REPL, segment("A", 5001, 1001)), (ORIG, segment("R", 5001))),
+    ):
+        assert TCP_STATES[ct.tcp_state] == "ESTABLISHED"
 
 
 def test_a_synack_that_fits_no_syn_is_ignored() -> None:
@@ -285,6 +289,28 @@ def test_one_that_the_server_has_reset_is_not() -> None:
     # the server's fitting answer shows that both began anew
     ct = after(ct, (REPL, segment("SA", 7000, 900_001)))
     assert (TCP_STATES[ct.tcp_state], ct.td_end) == ("SYN_RECV", 900_001)
+
+    # and what it was before is forgotten
+    ct = after(ct, (ORIG, segment("A", 900_001, 7001)), (REPL, segment("R", 7001)))
+    assert after(ct, (ORIG, segment("S", 5))).tcp_state == ct.tcp_state
+
+
+def test_one_that_the_server_has_closed_first_is() -> None:
+    fin, ack = (ORIG, segment("FA", 1001, 5002)), (REPL, segment("A", 5002, 1002))
+    ct = after(begun(), *OPENED, (REPL, segment("FA", 5001, 1001)), fin, ack)
+    assert TCP_STATES[ct.tcp_state] == "TIME_WAIT"
+    assert tcp_packet(ct, segment("S", 5), ORIG)[0] == REPEAT
+
+
+def test_an_ack_that_answers_a_syn_is_ignored() -> None:
+    ct = after(begun(), (REPL, segment("A", 1, 1001)))
+    assert TCP_STATES[ct.tcp_state] == "SYN_SENT"
+
+
+@pytest.mark.parametrize(("n", "past"), [(0, False), (1, True), (2**31 - 1, True), (2**31, False)])
+def test_sequence_numbers_are_signed(n: int, past: bool) -> None:
+    assert is_after(n, 0) is past
+    assert is_after((n - 5) % 2**32, 2**32 - 5) is past
 
 
 def test_one_that_the_client_has_reset_is() -> None:
@@ -475,6 +501,16 @@ def test_a_queue_before_6_12_redoes_what_was_done() -> None:
 
 
 @pytest.mark.parametrize("row", LIVE)
+def test_a_merged_connection_leaves_nothing_behind(row: str) -> None:
+    walk = Walk(router(MASQUERADE, row=row, queue=POST_ROUTING))
+    for _ in range(2):
+        assert walk.send(udp(POD, 40000)).held
+    first, second = walk.release(0), walk.release(1)
+    assert first.skb.t == second.skb.t == udp(OUTSIDE, 40000)
+    assert len(walk.state.world.bysource) == len(entries(walk)) == 1
+
+
+@pytest.mark.parametrize("row", LIVE)
 def test_packets_that_cross_keep_their_ports(row: str) -> None:
     """A pair without NAT, begun from both sides: by the queue before 6.12, by confirm since."""
     walk = Walk(router(row=row, queue=FORWARD))
@@ -503,6 +539,7 @@ def test_an_invalid_segment_leaves_its_entry_alone() -> None:
     before = entries(walk)
     way = walk.send(tcp(POD, 40000), segment("SA", 1000, 1))
     assert (way.skb.t, way.counted) == (tcp(POD, 40000), ("invalid",))
+    assert not way.skb.is_new
     assert entries(walk) == before
 
 
@@ -546,10 +583,11 @@ def test_answers_are_remembered() -> None:
 
 
 @pytest.mark.parametrize(
-    ("protonum", "seconds"), [(IPPROTO_UDP, 30), (IPPROTO_TCP, 120), (253, 600)]
+    ("protonum", "seconds"),
+    [(IPPROTO_UDP, 30), (IPPROTO_GRE, 30), (IPPROTO_TCP, 120), (253, 600)],
 )
 def test_entries_expire_unless_packets_come(protonum: int, seconds: int) -> None:
-    port, dport = (0, 0) if protonum == 253 else (40000, 53)
+    port, dport = (0, 0) if protonum in (IPPROTO_GRE, 253) else (40000, 53)
     t = CtTuple(AF_INET, protonum, POD, port, SERVER, dport)
     answer = CtTuple(AF_INET, protonum, SERVER, dport, OUTSIDE, port)
     th = segment("S", 1000) if protonum == IPPROTO_TCP else None

@@ -26,6 +26,7 @@ from natmodel.release import Release, Skb
 from natmodel.values import (
     IP_CT_DIR_ORIGINAL,
     IP_CT_DIR_REPLY,
+    IPPROTO_GRE,
     IPPROTO_ICMP,
     IPPROTO_ICMPV6,
     IPPROTO_UDP,
@@ -51,7 +52,7 @@ from natmodel.values import (
 # nf_ct_icmp_timeout, gre_timeouts[GRE_CT_UNREPLIED], nf_ct_generic_timeout (2.6.24 .. 7.3.4)
 _SHORT = 30
 _GENERIC = 600
-_SHORT_LIVED = frozenset({IPPROTO_UDP, IPPROTO_UDPLITE, IPPROTO_ICMP, IPPROTO_ICMPV6, 47})
+_SHORT_LIVED = frozenset({IPPROTO_UDP, IPPROTO_UDPLITE, IPPROTO_ICMP, IPPROTO_ICMPV6, IPPROTO_GRE})
 
 
 # ── conntrack ───────────────────────────────────────────────────────────────────────────────────
