@@ -287,8 +287,7 @@ def select(k: Release, v: Select) -> Selection:
     listener = Listener(k, v.rover, v.manip, v.ct, world.background)
     result, fault = None, None
     try:
-        ran = follow(call, world, dice, listener.hear, listener.announce, listener.known)
-        result = ran.result
+        result = follow(call, world, dice, listener.hear, listener.announce, listener.known).result
     except ZeroDivisionError:
         fault = "divide_error"
     except RanOut:
@@ -645,8 +644,7 @@ def walk(k: Release, v: Walk) -> Walked:
         attempts_left.extend(left)
         return probes[-1] in v.used
 
-    port = Hashing(k.hash_zone_id, k.bysource_zone_id, secure_port=lambda t, manip: v.port)
-    world = World(Background((), port)).with_hint(v.t.protonum, v.rover)
+    world = _walked_world(k, v)
     search = k.l4proto_unique_tuple(k, v.t, v.range, v.manip, v.ct)
     result: int | None = None
     with suppress(ZeroDivisionError, RanOut):
@@ -658,6 +656,12 @@ def walk(k: Release, v: Walk) -> Walked:
         attempts_left=None if k.used_tuple_harder is not_harder else tuple(attempts_left),
         rover_after=world.hint(v.t.protonum),
     )
+
+
+def _walked_world(k: Release, v: Walk) -> World:
+    """An empty table; it is the vector that says which keys are used."""
+    port = Hashing(k.hash_zone_id, k.bysource_zone_id, secure_port=lambda t, manip: v.port)
+    return World(Background((), port)).with_hint(v.t.protonum, v.rover)
 
 
 # ── one vector ──────────────────────────────────────────────────────────────────────────────────

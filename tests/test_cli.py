@@ -226,6 +226,8 @@ BAD = [
     ("conform", "FILE"),
     ("conform /", "/"),
     ("conform missing.jsonl", "missing.jsonl"),
+    ("conform missing.jsonl --jobs 0", "jobs"),
+    ("conform missing.jsonl --jobs x", "jobs"),
     ("frobnicate", "frobnicate"),
     ("--bogus", "--bogus"),
 ]
@@ -274,7 +276,9 @@ def test_an_unreadable_file_is_named(capsys: Capture, tmp_path: Path) -> None:
 
 
 OPTIONS = "--kernel --nat --packet --cpus --occupied --schedule --width --boot --rover --outside -o"
-WORDS = st.sampled_from([*OPTIONS.split(), "check", "replay", "conform", "releases", "--", "\n\0"])
+WORDS = st.sampled_from(
+    [*OPTIONS.split(), "--jobs", "check", "replay", "conform", "releases", "--", "\n\0"]
+)
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import attrs
 import pytest
@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from natmodel import world
 from natmodel.boot import Boot, hashing
 from natmodel.conform import Listener, in_runs, select
-from natmodel.ops import Call, Chain, HashDelete, Node, ReadChain
+from natmodel.ops import Call, Chain, Count, HashDelete, Node, Op, ReadChain, path
 from natmodel.releases import RELEASES
 from natmodel.run import follow
 from natmodel.stretch import Stretches, stretch_around
@@ -38,7 +38,7 @@ from natmodel.values import (
     u16,
 )
 from natmodel.vectors import Select, Selection, Table
-from natmodel.world import BOTH, Background, Entry, Stamp, World, read_chain
+from natmodel.world import BOTH, Background, Entry, Returned, Stamp, World, read_chain
 from tests.kernels import TELLING, each_kernel
 
 T = TypeVar("T")
@@ -70,6 +70,46 @@ def key_by_key() -> Iterator[None]:
 def played(release: str, v: Select) -> Selection:
     did = select(RELEASES[release], v)
     return attrs.evolve(did, probes=in_runs(did.probes, v.manip))
+
+
+# ── calls that are known ────────────────────────────────────────────────────────────────────────
+
+
+@path
+async def entered(n: int) -> bool:
+    await Count(f"entered {n}")
+    return True
+
+
+@path
+async def asking(goto: int) -> bool | Call[bool]:
+    await Count(str(await entered(1)))
+    await Count(str(await entered(2)))
+    return entered(goto)
+
+
+def test_a_known_call_or_goto_is_not_entered_and_its_answer_may_be_false() -> None:
+    w = World(Background((), hashing(RELEASES["4.19.66"])))
+    heard: list[object] = []
+
+    def listen(op: Op[Any] | Returned, reply: Any) -> None:
+        heard.append(op.call.args[0] if isinstance(op, Returned) else str(op))
+
+    def known(call: Call[Any]) -> bool | None:
+        return False if call.args == (2,) else None
+
+    announce = frozenset({"entered"})
+    ran = follow(asking(2), w, lambda draw: 0, listen, announce, known)
+    assert (ran.result, ran.counted) == (False, ("entered 1", "True", "False"))
+    assert heard == [
+        "entered(1)",
+        "Count(name='entered 1')",
+        1,
+        "Count(name='True')",
+        "Count(name='False')",
+    ]
+    ran = follow(asking(3), w, lambda draw: 0, listen, announce, known)
+    assert (ran.result, ran.counted) == (True, ("entered 1", "True", "False", "entered 3"))
 
 
 # ── a full range ────────────────────────────────────────────────────────────────────────────────
