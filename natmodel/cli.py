@@ -7,6 +7,7 @@ Exit codes: 0 no drop within the bound, 1 a drop is reachable, 2 bad input, 3 no
 from __future__ import annotations
 
 import json
+import math
 import os
 import shutil
 import sys
@@ -65,6 +66,18 @@ def _options(*options: Callable[[F], F]) -> Callable[[F], F]:
         return command
 
     return decorate
+
+
+class _Seconds(click.FloatRange):
+    """A number of seconds; nan is none."""
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, context: click.Context | None
+    ) -> Any:
+        seconds = super().convert(value, param, context)
+        if math.isnan(seconds):
+            self.fail(f"{value!r} is no number of seconds.", param, context)
+        return seconds
 
 
 _scenario_options = _options(
@@ -148,7 +161,7 @@ def natmodel(context: click.Context) -> Result | None:
     show_default=True,
     help="Give up after so many.",
 )
-@click.option("--max-seconds", type=click.FloatRange(0), metavar="S", help="Give up after so long.")
+@click.option("--max-seconds", type=_Seconds(0), metavar="S", help="Give up after so long.")
 @_output_options
 def check_command(
     exhaustive: bool,
