@@ -339,9 +339,54 @@ def test_control_c_ends_quietly(capsys: Capture, monkeypatch: pytest.MonkeyPatch
     assert (code, out, err.strip()) == (130, "", "")
 
 
-def test_a_reader_that_goes_away_is_no_error() -> None:
+needs_full = pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["check", "replay --schedule 0", "releases", "--help", "check --help", "--version", "",
+     "check --format json", "check --kernel x", "--bogus", "check missing.toml"],
+)  # fmt: skip
+@pytest.mark.parametrize(
+    "streams",
+    [">&-", ">&- 2>&-", *(pytest.param(s, marks=needs_full) for s in (">/dev/full", ">/dev/full 2>&1"))],
+)  # fmt: skip
+def test_what_cannot_be_written_is_2(command: str, streams: str) -> None:
+    """Never 1 or 0, whose meaning nobody has read."""
+    code, said = exit_code(f"{command} {streams}")
+    assert code == 2
+    assert said == "" or (said.startswith("natmodel: ") and said.count("\n") == 1)
+    if streams in (">&-", ">/dev/full"):
+        assert said
+
+
+@pytest.mark.parametrize(
+    "stderr", ["2>&-", pytest.param("2>/dev/full", marks=needs_full), "2>&- </dev/null"]
+)
+def test_what_cannot_be_complained_of_is_still_said_by_the_exit_code(stderr: str) -> None:
+    for command, code in (("check", 1), ("check --nat none", 0), ("check --kernel x", 2)):
+        assert exit_code(f"{command} {stderr} >/dev/null") == (code, "")
+
+
+def test_a_result_for_a_file_needs_no_stdout(tmp_path: Path) -> None:
+    file = tmp_path / "out.txt"
+    assert exit_code(f"check -o {shlex.quote(str(file))} >&-") == (1, "")
+    assert file.read_text(encoding="utf-8").startswith("a packet is dropped")
+
+
+def exit_code(line: str) -> tuple[int, str]:
+    """(exit code, stderr) of the command with these arguments and redirections."""
+    script = f"{shlex.quote(sys.executable)} -m natmodel {line}"
+    done = subprocess.run(
+        ["sh", "-c", script], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, cwd=ROOT
+    )
+    return done.returncode, done.stderr
+
+
+@pytest.mark.parametrize("args", [["check"], ["--help"], ["check", "--help"], ["releases"]])
+def test_a_reader_that_goes_away_is_no_error(args: list[str]) -> None:
     process = subprocess.Popen(
-        [sys.executable, "-m", "natmodel", "check"],
+        [sys.executable, "-m", "natmodel", *args],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         cwd=ROOT,
@@ -379,6 +424,41 @@ def test_the_printed_command_shows_the_same_trace(capsys: Capture, tmp_path: Pat
     commands = [text.partition("    again      ")[2] for text in texts]
     assert "toml" in commands[2]
     assert in_a_shell("".join(commands)) == "".join(texts)
+
+
+def test_a_file_whose_name_begins_like_an_option(capsys: Capture, tmp_path: Path) -> None:
+    """The command that is printed does not say what was typed, but what works."""
+    (tmp_path / "-x.toml").write_text(Scenario(kernel="4.19.66").to_toml())
+    here = Path.cwd()
+    os.chdir(tmp_path)
+    try:
+        text = without_states(run(capsys, "check", "--", "-x.toml")[1])
+    finally:
+        os.chdir(here)
+    command = text.partition("    again      ")[2]
+    assert "./-x.toml" in command
+    root = (
+        f"PYTHONPATH={shlex.quote(str(ROOT))}; export PYTHONPATH; cd {shlex.quote(str(tmp_path))}\n"
+    )
+    assert in_a_shell(root + command) == text
+
+
+def test_a_file_that_passes_by_is_written_out(tmp_path: Path) -> None:
+    """A pipe, or whatever stdin was, is not there again."""
+    file, pipe = tmp_path / "s.toml", tmp_path / "pipe"
+    file.write_text(Scenario(kernel="4.19.66").to_toml())
+    os.mkfifo(pipe)
+    name, fifo = shlex.quote(str(file)), shlex.quote(str(pipe))
+    for script in (
+        f"natmodel check /dev/stdin <{name}",
+        f"cat {name} | natmodel check /dev/stdin",
+        f"cd /dev && PYTHONPATH={shlex.quote(str(ROOT))} natmodel check ./fd/0 <{name}",
+        f"cat {name} >{fifo} & natmodel check {fifo}",
+    ):
+        text = without_states(in_a_shell(script))
+        command = text.partition("    again      ")[2]
+        assert "--kernel 4.19.66 --nat masquerade" in command
+        assert in_a_shell(command) == text
 
 
 STARTUP = """
