@@ -7,7 +7,7 @@
 ('sometimes', '00000 111111 0')
 
 `docs/api.md` shows the rest of what is listed in `__all__`; the modules below it are open to research,
-and may change.  A path is run alone by `natmodel.run.run`.  Names are imported when they are first used.
+and may change.  Names are imported when they are first used.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from natmodel.explore import Limits
     from natmodel.release import Release
     from natmodel.releases import RELEASES
+    from natmodel.run import run
     from natmodel.scenario import Scenario
     from natmodel.schedule import Schedule
     from natmodel.trace import Trace, trace_of
@@ -40,6 +41,7 @@ __all__ = [
     "__version__",
     "check",
     "replay",
+    "run",
     "trace_of",
 ]
 
@@ -55,6 +57,7 @@ _HOMES = {
     "Verdict": "verdict",
     "check": "verdict",
     "replay": "verdict",
+    "run": "run",
     "trace_of": "trace",
 }
 
@@ -64,7 +67,8 @@ def __getattr__(name: str) -> Any:
     home = _HOMES.get(name)
     if home is None:
         raise AttributeError(f"module 'natmodel' has no attribute {name!r}")
-    return getattr(import_module(f"natmodel.{home}"), name)
+    module = import_module(f"natmodel.{home}")
+    return module if name == home else getattr(module, name)  # natmodel.run is both
 
 
 def __dir__() -> list[str]:

@@ -6,12 +6,15 @@ Exit codes: 0 no drop within the bound, 1 a drop is reachable, 2 bad input, 3 no
 
 from __future__ import annotations
 
+import errno
 import json
+import math
 import os
 import shutil
 import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, TextIO, TypeVar
 
@@ -65,6 +68,18 @@ def _options(*options: Callable[[F], F]) -> Callable[[F], F]:
         return command
 
     return decorate
+
+
+class _Seconds(click.FloatRange):
+    """A number of seconds; nan is none."""
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, context: click.Context | None
+    ) -> Any:
+        seconds = super().convert(value, param, context)
+        if math.isnan(seconds):
+            self.fail(f"{value!r} is no number of seconds.", param, context)
+        return seconds
 
 
 _scenario_options = _options(
@@ -148,7 +163,7 @@ def natmodel(context: click.Context) -> Result | None:
     show_default=True,
     help="Give up after so many.",
 )
-@click.option("--max-seconds", type=click.FloatRange(0), metavar="S", help="Give up after so long.")
+@click.option("--max-seconds", type=_Seconds(0), metavar="S", help="Give up after so long.")
 @_output_options
 def check_command(
     exhaustive: bool,
@@ -225,24 +240,29 @@ def _check_data(verdict: Verdict, trace: Trace | None) -> dict[str, Any]:
 class _Progress:
     """How far the search is, on one line that is wiped in the end; nothing if nobody looks."""
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: TextIO | None) -> None:
         self._stream = stream
         self._next = time.monotonic() + 0.5
         self._shown = False
 
     def __enter__(self) -> _Progress | None:
-        return self if self._stream.isatty() else None
+        return self if _is_terminal(self._stream) else None
 
     def __call__(self, seen: int, waiting: int) -> None:
         now = time.monotonic()
         if now >= self._next:
             self._next, self._shown = now + 0.1, True
-            self._stream.write(f"\r\033[K{seen} states seen, {waiting} to go on from")
-            self._stream.flush()
+            self._say(f"\r\033[K{seen} states seen, {waiting} to go on from")
 
     def __exit__(self, *_: object) -> None:
         if self._shown:
-            self._stream.write("\r\033[K")
+            self._say("\r\033[K")
+
+    def _say(self, text: str) -> None:
+        """A terminal that is gone does not end the search."""
+        assert self._stream is not None
+        with suppress(OSError):
+            self._stream.write(text)
             self._stream.flush()
 
 
@@ -392,7 +412,16 @@ def _scenario(scenario_file: str | None, **flags: Any) -> tuple[Scenario, str | 
     """The scenario, and its file's name if it is just what the file says."""
     base = None if scenario_file is None else Scenario.from_file(scenario_file)
     overridden = any(value not in (None, ()) for value in flags.values())
-    return Scenario.from_arguments(**flags, base=base), None if overridden else scenario_file
+    source = None if overridden or scenario_file is None else _source(scenario_file)
+    return Scenario.from_arguments(**flags, base=base), source
+
+
+def _source(name: str) -> str | None:
+    """What a command may call the file; None if it will not be there again, as /dev/stdin."""
+    passing = os.path.abspath(name).startswith(("/dev/", "/proc/"))
+    if passing or not os.path.isfile(name):
+        return None
+    return f"./{name}" if name.startswith("-") else name
 
 
 def _text(lines: Iterable[Line], exit_code: int = 0) -> Result:
@@ -406,9 +435,14 @@ def _json(data: dict[str, Any], exit_code: int, output: str | None) -> Result:
 
 def _columns(output: str | None) -> int:
     """The terminal's width if it is a wide one, else what everybody has."""
-    if output is not None or not sys.stdout.isatty():
+    if output is not None or not _is_terminal(sys.stdout):
         return render.USUAL_WIDTH
     return max(render.USUAL_WIDTH, shutil.get_terminal_size().columns)
+
+
+def _is_terminal(stream: TextIO | None) -> bool:
+    """Python has no stream where the command was given none."""
+    return stream is not None and stream.isatty()
 
 
 def _try_to_write(output: str | None) -> None:
@@ -433,12 +467,20 @@ def _write_file(name: str, mode: str, text: str) -> None:
 def _write(result: Result) -> None:
     if result.output is not None:
         _write_file(result.output, "w", render.plain(result.lines, ascii=result.ascii))
-    elif sys.stdout.isatty() and not os.environ.get("NO_COLOR"):
+        return
+    _must_be_open()
+    if _is_terminal(sys.stdout) and not os.environ.get("NO_COLOR"):
         _write_styled(result)
     else:
         text = render.plain(result.lines, ascii=result.ascii or not _can_draw(sys.stdout))
         _write_text(sys.stdout, text)
     sys.stdout.flush()
+
+
+def _must_be_open() -> None:
+    """Raises OSError if there is no stdout."""
+    if sys.stdout is None:
+        raise OSError(errno.EBADF, "stdout is closed")
 
 
 def _can_draw(stream: TextIO) -> bool:
@@ -483,6 +525,7 @@ def main(args: Sequence[str] | None = None) -> int:
         if isinstance(result, Result):
             _write(result)
             return result.exit_code
+        _must_be_open()  # click, which has written a help text, would not mind
         return result if isinstance(result, int) else 0
     except BadInput as refused:
         return _complain(str(refused))
@@ -490,11 +533,14 @@ def main(args: Sequence[str] | None = None) -> int:
         context = getattr(refused, "ctx", None)
         hint = f" (see {context.command_path} --help)" if context is not None else ""
         return _complain(refused.format_message().rstrip(".") + hint)
-    except BrokenPipeError:
-        # Python would complain when it flushes stdout at its end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except (
+        BrokenPipeError,
+        SystemExit,
+    ):  # click, writing a help text, turns the one into the other
+        _give_up(sys.stdout)
         return BROKEN_PIPE
     except OSError as error:
+        _give_up(sys.stdout)
         return _complain(f"cannot write: {error.strerror or error}")
     except (KeyboardInterrupt, click.Abort):
         return INTERRUPTED
@@ -504,5 +550,17 @@ def _complain(text: str) -> int:
     """One line, whatever the text."""
     line = " ".join(text.split())
     line = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line)
-    _write_text(sys.stderr, f"natmodel: {line}\n")
+    if sys.stderr is not None:
+        try:
+            _write_text(sys.stderr, f"natmodel: {line}\n")
+            sys.stderr.flush()
+        except OSError:  # nobody can be told; the exit code still says it
+            _give_up(sys.stderr)
     return BAD_INPUT
+
+
+def _give_up(stream: TextIO | None) -> None:
+    """What is left in it goes nowhere; Python would complain when it flushes the stream at its end."""
+    with suppress(OSError, ValueError):
+        if stream is not None:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

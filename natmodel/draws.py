@@ -60,6 +60,12 @@ class Context:
     others: int
 
 
+def every_value(world: World, op: Draw) -> Classes:
+    """Every value there is, for a function that may do anything with it."""
+    below = op.below if isinstance(op, ops.RandomBelow) else U16
+    return [(value, Fraction(1, below)) for value in range(below)]
+
+
 def eager(world: World, op: Draw) -> Classes:
     """Every value that could matter in some context."""
     if isinstance(op, ops.RandomBelow):

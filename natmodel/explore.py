@@ -39,7 +39,8 @@ class Explored:
     `states` counts states up to symmetry, `final` those in which every CPU has ended, `edges` the steps
     looked at.  `outcomes` are the results of the CPUs in final states, one for each class.
     `witness` is a shortest schedule that drops a packet: fewest steps, then fewest switches, then least
-    text.  `complete` says that nothing was left out.
+    text.  `complete` says that nothing was left out.  `reductions` names what has saved states:
+    "lazy draws", "merged cpus"; none of them is used on paths that are not blind (natmodel.ops).
     """
 
     states: int
@@ -50,6 +51,7 @@ class Explored:
     witness: Schedule | None
     complete: bool
     seconds: float
+    reductions: tuple[str, ...]
 
 
 def todo_of(calls: Sequence[Call[Any]]) -> list[tuple[Packet, ...]]:
@@ -73,6 +75,7 @@ class Explorer:
         progress: Callable[[int, int], None] | None = None,
     ) -> None:
         self.system: Final = System(calls, world, lazy=lazy)
+        merge = merge and self.system.blind
         self.symmetry: Final = Symmetry(
             self.system, todo_of(calls) if merge else [() for _ in calls]
         )
@@ -125,7 +128,14 @@ class Explorer:
             witness=witness,
             complete=complete,
             seconds=time.monotonic() - began,
+            reductions=self.reductions,
         )
+
+    @property
+    def reductions(self) -> tuple[str, ...]:
+        """The names of those in use."""
+        used = {"lazy draws": self.system.lazy, "merged cpus": bool(self.symmetry.groups)}
+        return tuple(name for name, is_used in used.items() if is_used)
 
     def _must_be_final(self, state: State) -> None:
         assert self.system.is_final(state), "every CPU that has not ended is blocked"

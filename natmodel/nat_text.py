@@ -91,6 +91,8 @@ class Words:
         self._where = where
         self._left: list[str] = _WORD.findall(text.replace("->", ">"))[::-1]
         self._options: set[tuple[str, ...]] = set()
+        if "," in text and not all(map(str.strip, text.split(","))):
+            self.fail("nothing stands before or after a comma")
 
     def __bool__(self) -> bool:
         return bool(self._left)
@@ -254,6 +256,8 @@ def _rule(words: Words) -> NatRule:
     to = False
     while words:
         if flag := words.skip(FLAG_WORDS):
+            if flags & FLAG_WORDS[flag]:
+                words.fail(f"{flag!r} is given twice")
             flags |= FLAG_WORDS[flag]
         elif words.option(*TO_WORDS):
             rule, to = _target(words, kind), True

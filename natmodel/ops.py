@@ -16,7 +16,7 @@ section does inside is still written with these operations, so it still reads li
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Generator
-from typing import Any, ClassVar, Final, Generic, ParamSpec, TypeAlias, TypeVar
+from typing import Any, ClassVar, Final, Generic, ParamSpec, TypeAlias, TypeVar, overload
 
 import attrs
 
@@ -24,6 +24,7 @@ from natmodel.values import Conn, CtTuple, Manip
 
 P = ParamSpec("P")
 T = TypeVar("T")
+F = TypeVar("F", bound=Callable[..., Any])
 R_co = TypeVar("R_co", covariant=True)
 
 
@@ -55,10 +56,42 @@ class Call(Op[R_co]):
         return f"{self.name}({', '.join(map(str, self.args))})"
 
 
-def path(body: Callable[P, Coroutine[Any, Any, T | Call[T]]]) -> Callable[P, Call[T]]:
-    """Make a kernel function of an `async def`: calling it only says what is to be run."""
+def blind(function: F) -> F:
+    """Declare that a function looks at no address, and uses a draw only to start a walk.
 
-    def call(*args: P.args, **kwargs: P.kwargs) -> Call[T]:
+    That is: it, and what it calls by name, never compares, hashes or computes with a source address
+    or an id, hands them on in natmodel's own values only, and uses what it draws only as the first
+    offset of a walk over the draw's window.  Only then may an explorer exchange CPUs and bind draws
+    lazily (docs/model.md).  natmodel's own functions are so; nobody checks yours.
+    """
+    function.blind = True  # type: ignore[attr-defined]
+    return function
+
+
+@overload
+def path(body: Callable[P, Coroutine[Any, Any, T | Call[T]]], /) -> Callable[P, Call[T]]: ...
+
+
+@overload
+def path(
+    *, blind: bool
+) -> Callable[[Callable[P, Coroutine[Any, Any, T | Call[T]]]], Callable[P, Call[T]]]: ...
+
+
+def path(body: Callable[..., Any] | None = None, /, *, blind: bool = False) -> Any:
+    """Make a kernel function of an `async def`: calling it only says what is to be run.
+
+    `@path(blind=True)` also declares it to be `blind`.
+    """
+    return _path(body) if body is not None else _blind_path if blind else _path
+
+
+def _blind_path(body: Callable[..., Any]) -> Callable[..., Call[Any]]:
+    return _path(blind(body))
+
+
+def _path(body: Callable[..., Any]) -> Callable[..., Call[Any]]:
+    def call(*args: Any, **kwargs: Any) -> Call[Any]:
         if kwargs:
             raise TypeError(f"{body.__name__}: a path takes positional arguments only")
         return Call(body, args)

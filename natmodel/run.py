@@ -1,9 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The sequential reader of paths: one path alone, from start to end, with given draws."""
+"""The sequential reader of paths: one path alone, from start to end, with given draws.
+
+The module can be called as its function `run`, so that `natmodel.run` is the function and the module.
+"""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable
+from types import ModuleType
 from typing import Any, Final, TypeVar
 
 import attrs
@@ -81,3 +86,13 @@ def follow(
             reply, world = reply_to(op, world, draw)
         if listen is not None:
             listen(op, reply)
+
+
+class _Callable(ModuleType):
+    """Importing a module of a package puts the module where the package's function would be."""
+
+    def __call__(self, call: ops.Call[Any], world: World, draws: Iterable[int] = ()) -> Ran:
+        return run(call, world, draws)
+
+
+sys.modules[__name__].__class__ = _Callable

@@ -21,6 +21,7 @@ from natmodel.boot import Boot, hashing
 from natmodel.errors import BadInput
 from natmodel.kernel_name import kernel_rows
 from natmodel.nat_text import (
+    ICMP_REQUESTS,
     ICMPS,
     TCP_CONNTRACK_ESTABLISHED,
     U16_MAX,
@@ -36,7 +37,7 @@ from natmodel.nat_text import (
     shown,
     usual_entry,
 )
-from natmodel.ops import Call
+from natmodel.ops import Call, IdLoad, RoverLoad
 from natmodel.paths.packet import packets, packets_retransmitted
 from natmodel.release import Fate, Release
 from natmodel.releases import RELEASES
@@ -64,7 +65,7 @@ from natmodel.values import (
     nf_ct_zone_id,
     parse_address,
 )
-from natmodel.world import BOTH, Background, Entry, Stamp, Timers, World
+from natmodel.world import BOTH, Background, Entry, Stamp, Timers, World, flatten
 
 DEFAULT_KERNEL: Final = "6.12.117"
 
@@ -130,7 +131,7 @@ def _hints(
     for number, value in hints:
         if not 0 <= value <= U16_MAX:
             raise BadInput(f"rover {PROTO_NAMES.get(number, number)}: {value} is not in 0 to 65535")
-    return tuple(sorted(hint for hint in hints if hint[1]))
+    return tuple(sorted(hints))
 
 
 def _times(given: Iterable[int] | str) -> tuple[int, ...]:
@@ -191,6 +192,16 @@ def row_of(kernel: str) -> str:
     )
 
 
+@cache
+def has_hint(k: Release, protonum: int) -> bool:
+    """Does the release's search for a key of this protocol start where the last one has ended?"""
+    keys = (1024, ICMP_REQUESTS[protonum][0] << 8) if protonum in ICMP_REQUESTS else (1024, 1024)
+    t = CtTuple(AF_INET, protonum, 1, keys[0], 2, keys[1])
+    ct = Conn(0, t, nf_ct_invert_tuple(t), has_master=True)
+    first = next(flatten(k.l4proto_unique_tuple(k, t, NatRange(), Manip.SRC, ct)), None)
+    return isinstance(first, RoverLoad | IdLoad)
+
+
 # ── the scenario ────────────────────────────────────────────────────────────────────────────────
 
 
@@ -235,6 +246,7 @@ class Scenario:
 
     def __attrs_post_init__(self) -> None:
         self._check_kernel()
+        self._check_hints()
         self._check_rules()
         self._check_cpus()
         self._check_families()
@@ -441,6 +453,14 @@ class Scenario:
 
     def _check_kernel(self) -> None:
         row_of(self.kernel)
+
+    def _check_hints(self) -> None:
+        for protonum, _ in self.rover:
+            if not has_hint(self.release, protonum):
+                name = PROTO_NAMES[protonum]
+                raise BadInput(f"rover {name}: a search of {self.release} starts at no {name} hint")
+        # 0 is where every search starts that nobody said anything about
+        object.__setattr__(self, "rover", tuple(hint for hint in self.rover if hint[1]))
 
     def _check_rules(self) -> None:
         for one, two in pairwise(sorted(self.nat, key=lambda rule: rule.manip.value)):

@@ -15,6 +15,7 @@ from typing import Any, Final, TypeAlias
 import attrs
 
 from natmodel import draws, ops
+from natmodel.blind import is_blind, is_blind_function
 from natmodel.draws import Context
 from natmodel.ops import Call, Op
 from natmodel.release import Confirmed, Fate, Packet
@@ -53,12 +54,14 @@ class System:
     """The steps that CPUs running `calls` over `world` can take.
 
     With lazy draws (the default) a draw branches into the classes that the state can tell apart; else
-    into every class that could matter anywhere.
+    into every class that could matter anywhere.  A run that is not `blind` never has lazy draws, and what
+    a path that is not blind draws itself branches into every single value.
     """
 
     def __init__(self, calls: Sequence[Call[Any]], world: World, *, lazy: bool = True) -> None:
         self.threads: Final = Threads()
-        self.lazy: Final = lazy
+        self.blind: Final = all(map(is_blind, calls))
+        self.lazy: Final = lazy and self.blind
         self.worlds: Final[list[World]] = []
         self._world_ids: dict[World, int] = {}
         self._edges: dict[tuple[Any, ...], list[Edge]] = {}
@@ -102,10 +105,22 @@ class System:
             if op is None:
                 return []
             try:
-                found = self._edges[t, w] = self._compute(t, w, op, self._without_context)
+                choose = self._without_context if self.blind else self._wary(t, op)
+                found = self._edges[t, w] = self._compute(t, w, op, choose)
             except _NeedsContext:
                 return self._edges_in_context(state, cpu, op)
         return found
+
+    def _wary(self, t: int, op: Op[Any]) -> Chooser:
+        """For a run that is not blind: who draws may be, and then starts a walk."""
+
+        def choose(world: World, draw: Draw) -> draws.Classes:
+            section = op.call if isinstance(op, ops.Atomic) else None
+            body = self.threads.stack[t][-1][0]
+            walks = is_blind(section) if section is not None else is_blind_function(body)
+            return (draws.eager if walks else draws.every_value)(world, draw)
+
+        return choose
 
     def _without_context(self, world: World, draw: Draw) -> draws.Classes:
         if self.lazy and not isinstance(draw, ops.RandomBelow | ops.RhltableLookup):

@@ -8,6 +8,7 @@ does not know (a release without a row, an unknown word) is kept, with the reaso
 
 from __future__ import annotations
 
+import io
 import json
 import lzma
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
@@ -15,7 +16,7 @@ from contextlib import contextmanager
 from functools import lru_cache, partial
 from itertools import pairwise
 from pathlib import Path
-from typing import IO, Final, TypeAlias
+from typing import IO, Any, Final, TypeAlias
 
 import attrs
 
@@ -66,6 +67,7 @@ from natmodel.world import BOTH, Entry, Stamp
 # Longer than any table that 65,536 ports can fill, entry by entry.
 _MAX_LINE: Final = 1 << 26
 _XZ_MAGIC: Final = b"\xfd7zXZ\x00"
+_PIECE: Final = 1 << 16
 
 _PROTONUMS: Final = {name: number for number, name in PROTO_NAMES.items()} | {"other": 99}
 _MANIPS: Final = {"SRC": Manip.SRC, "DST": Manip.DST}
@@ -1099,7 +1101,66 @@ def _open(path: Path) -> IO[bytes]:
     """The file's bytes, uncompressed if they are compressed or should be."""
     with path.open("rb") as file:
         compressed = file.read(len(_XZ_MAGIC)) == _XZ_MAGIC
-    return lzma.open(path) if compressed or path.suffix == ".xz" else path.open("rb")
+    if compressed or path.suffix == ".xz":
+        return io.BufferedReader(_Unpacked(path.open("rb")), _PIECE)
+    return path.open("rb")
+
+
+class _Unpacked(io.RawIOBase):
+    """The contents of an xz file, to its very end: whole streams, with zero words between them.
+
+    lzma.open stops without a word at the first thing that is no stream.
+    """
+
+    def __init__(self, packed: IO[bytes]) -> None:
+        self._packed = packed
+        self._stream: lzma.LZMADecompressor | None = None
+        self._first = True
+        self._left = b""
+
+    def readable(self) -> bool:
+        return True
+
+    def close(self) -> None:
+        self._packed.close()
+        super().close()
+
+    def readinto(self, buffer: Any) -> int:
+        piece = self._piece(len(buffer))
+        buffer[: len(piece)] = piece
+        return len(piece)
+
+    def _piece(self, most: int) -> bytes:
+        """At most so many bytes; none at the end of the file."""
+        while True:
+            if self._stream is None:
+                if not self._another_stream():
+                    return b""
+                self._stream = lzma.LZMADecompressor(lzma.FORMAT_XZ)
+            if self._stream.needs_input and not self._left:
+                self._left = self._packed.read(_PIECE)
+                if not self._left:
+                    raise EOFError
+            piece = self._stream.decompress(self._left, most)
+            self._left = b""
+            if self._stream.eof:
+                self._left, self._stream = self._stream.unused_data, None
+            if piece:
+                return piece
+
+    def _another_stream(self) -> bool:
+        """Does a stream follow, after padding?  There is one at least."""
+        padding = 0
+        while True:
+            rest = self._left.lstrip(b"\0") if not self._first else self._left
+            padding += len(self._left) - len(rest)
+            self._left = rest or self._packed.read(_PIECE)
+            if rest or not self._left:
+                break
+        if padding % 4:
+            raise lzma.LZMAError("padding that is no multiple of four bytes")
+        first, self._first = self._first, False
+        return first or bool(self._left)
 
 
 def _decoded(line: bytes, where: str) -> str:

@@ -60,6 +60,11 @@ class Verdict:
         return self.explored.witness
 
     @property
+    def reductions(self) -> tuple[str, ...]:
+        """What has saved states: none where a path of one's own is not declared blind."""
+        return self.explored.reductions
+
+    @property
     def exit_code(self) -> int:
         """0 never, 1 a drop is reachable, 3 not decided within the limits."""
         return EXIT_CODES[self.quantifier]

@@ -108,7 +108,7 @@ def planted(**changed: Any) -> Release:
     return attrs.evolve(V6_12_117, name="6.12.117, spoiled", **changed)
 
 
-@path
+@path(blind=True)
 async def always_free(k: Release, t: CtTuple, ignored: Conn) -> bool:
     return False
 
@@ -117,7 +117,7 @@ BLIND: Final = planted(used_tuple=always_free, used_tuple_new=always_free)
 """Every port is free to its eyes."""
 
 
-@path
+@path(blind=True)
 async def publish_whatever_reply_says(k: Release, ct: Conn) -> Confirmed:
     h, _ = first_equal(await ReadChain(ct.orig, 0), ct, IP_CT_DIR_ORIGINAL)
     if h is not None:
@@ -130,7 +130,7 @@ async def publish_whatever_reply_says(k: Release, ct: Conn) -> Confirmed:
     return done
 
 
-@path
+@path(blind=True)
 async def confirm_original_only(k: Release, ct: Conn, ctinfo_dir: int) -> Confirmed:
     return await atomic(publish_whatever_reply_says(k, ct))
 
@@ -139,7 +139,7 @@ HALF_BLIND_CONFIRM: Final = planted(confirm=confirm_original_only)
 """Confirm does not look at REPLY keys."""
 
 
-@path
+@path(blind=True)
 async def clash_counted_once(k: Release, loser: Conn, h: Any) -> Confirmed:
     await Count("drop")
     return dropped(loser, "clash", h.ct)
@@ -149,7 +149,7 @@ FORGETFUL_COUNTERS: Final = planted(resolve_clash=clash_counted_once)
 """A clash raises drop and not insert_failed."""
 
 
-@path
+@path(blind=True)
 async def never_clean_up(k: Release, p: Packet) -> Fate | Call[Fate]:
     ct = init_conntrack(p)
     for r, manip in ((p.dst, Manip.DST), (p.src, Manip.SRC)):

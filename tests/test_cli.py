@@ -209,6 +209,12 @@ BAD = [
     ("check --cpus 99", "cpus"),
     ("check --cpus x", "cpus"),
     ("check --rover foo=1", "foo"),
+    ("check --rover tcp=7", "tcp"),
+    ("check --kernel 4.19.304 --rover tcp=7", "tcp"),
+    ("check --nat 'masquerade random random'", "'random' is given twice"),
+    ("check --occupied '80,'", "comma"),
+    ("check --max-seconds nan", "nan"),
+    ("check --max-seconds -1", "max-seconds"),
     ("check --boot x", "boot"),
     ("check --format xml", "xml"),
     ("check --width 3", "width"),
@@ -268,11 +274,38 @@ def test_bad_files_are_named(capsys: Capture, tmp_path: Path, raw: bytes) -> Non
     assert "bad.jsonl" in refused(capsys, "conform", str(vectors))
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")
-def test_an_unreadable_file_is_named(capsys: Capture, tmp_path: Path) -> None:
-    file = tmp_path / "secret.toml"
-    file.touch(mode=0)
-    assert "secret.toml" in refused(capsys, "check", str(file))
+# root reads everything: it becomes nobody first, once it has imported what it needs
+AS_NOBODY = """
+import os, sys
+from natmodel import cli, conform
+os.chdir(sys.argv[1])
+cli.main(["check", "open.toml"])
+if os.geteuid() == 0:
+    try:
+        os.setgroups([])
+        os.setgid(65534)
+        os.setuid(65534)
+    except OSError:
+        sys.exit(77)
+print(cli.main(["check", "open.toml"]))
+print(cli.main(["check", "secret.toml"]), cli.main(["conform", "secret.jsonl"]))
+"""
+
+
+def test_an_unreadable_file_is_named(tmp_path: Path) -> None:
+    tmp_path.chmod(0o755)
+    for name in ("secret.toml", "secret.jsonl", "open.toml"):
+        (tmp_path / name).write_text(Scenario.default().to_toml())
+        (tmp_path / name).chmod(0o644 if name == "open.toml" else 0)
+    command = [sys.executable, "-c", AS_NOBODY, str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
+    if done.returncode == 77:
+        pytest.skip("root cannot become nobody here")
+    assert done.stdout.splitlines()[-2:] == ["1", "2 2"], done.stderr
+    assert done.stderr.splitlines() == [
+        "natmodel: secret.toml: Permission denied",
+        "natmodel: secret.jsonl: Permission denied",
+    ]
 
 
 OPTIONS = "--kernel --nat --packet --cpus --occupied --schedule --width --boot --rover --outside -o"
@@ -310,9 +343,54 @@ def test_control_c_ends_quietly(capsys: Capture, monkeypatch: pytest.MonkeyPatch
     assert (code, out, err.strip()) == (130, "", "")
 
 
-def test_a_reader_that_goes_away_is_no_error() -> None:
+needs_full = pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["check", "replay --schedule 0", "releases", "--help", "check --help", "--version", "",
+     "check --format json", "check --kernel x", "--bogus", "check missing.toml"],
+)  # fmt: skip
+@pytest.mark.parametrize(
+    "streams",
+    [">&-", ">&- 2>&-", *(pytest.param(s, marks=needs_full) for s in (">/dev/full", ">/dev/full 2>&1"))],
+)  # fmt: skip
+def test_what_cannot_be_written_is_2(command: str, streams: str) -> None:
+    """Never 1 or 0, whose meaning nobody has read."""
+    code, said = exit_code(f"{command} {streams}")
+    assert code == 2
+    assert said == "" or (said.startswith("natmodel: ") and said.count("\n") == 1)
+    if streams in (">&-", ">/dev/full"):
+        assert said
+
+
+@pytest.mark.parametrize(
+    "stderr", ["2>&-", pytest.param("2>/dev/full", marks=needs_full), "2>&- </dev/null"]
+)
+def test_what_cannot_be_complained_of_is_still_said_by_the_exit_code(stderr: str) -> None:
+    for command, code in (("check", 1), ("check --nat none", 0), ("check --kernel x", 2)):
+        assert exit_code(f"{command} {stderr} >/dev/null") == (code, "")
+
+
+def test_a_result_for_a_file_needs_no_stdout(tmp_path: Path) -> None:
+    file = tmp_path / "out.txt"
+    assert exit_code(f"check -o {shlex.quote(str(file))} >&-") == (1, "")
+    assert file.read_text(encoding="utf-8").startswith("a packet is dropped")
+
+
+def exit_code(line: str) -> tuple[int, str]:
+    """(exit code, stderr) of the command with these arguments and redirections."""
+    script = f"{shlex.quote(sys.executable)} -m natmodel {line}"
+    done = subprocess.run(
+        ["sh", "-c", script], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, cwd=ROOT
+    )
+    return done.returncode, done.stderr
+
+
+@pytest.mark.parametrize("args", [["check"], ["--help"], ["check", "--help"], ["releases"]])
+def test_a_reader_that_goes_away_is_no_error(args: list[str]) -> None:
     process = subprocess.Popen(
-        [sys.executable, "-m", "natmodel", "check"],
+        [sys.executable, "-m", "natmodel", *args],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         cwd=ROOT,
@@ -350,6 +428,41 @@ def test_the_printed_command_shows_the_same_trace(capsys: Capture, tmp_path: Pat
     commands = [text.partition("    again      ")[2] for text in texts]
     assert "toml" in commands[2]
     assert in_a_shell("".join(commands)) == "".join(texts)
+
+
+def test_a_file_whose_name_begins_like_an_option(capsys: Capture, tmp_path: Path) -> None:
+    """The command that is printed does not say what was typed, but what works."""
+    (tmp_path / "-x.toml").write_text(Scenario(kernel="4.19.66").to_toml())
+    here = Path.cwd()
+    os.chdir(tmp_path)
+    try:
+        text = without_states(run(capsys, "check", "--", "-x.toml")[1])
+    finally:
+        os.chdir(here)
+    command = text.partition("    again      ")[2]
+    assert "./-x.toml" in command
+    root = (
+        f"PYTHONPATH={shlex.quote(str(ROOT))}; export PYTHONPATH; cd {shlex.quote(str(tmp_path))}\n"
+    )
+    assert in_a_shell(root + command) == text
+
+
+def test_a_file_that_passes_by_is_written_out(tmp_path: Path) -> None:
+    """A pipe, or whatever stdin was, is not there again."""
+    file, pipe = tmp_path / "s.toml", tmp_path / "pipe"
+    file.write_text(Scenario(kernel="4.19.66").to_toml())
+    os.mkfifo(pipe)
+    name, fifo = shlex.quote(str(file)), shlex.quote(str(pipe))
+    for script in (
+        f"natmodel check /dev/stdin <{name}",
+        f"cat {name} | natmodel check /dev/stdin",
+        f"cd /dev && PYTHONPATH={shlex.quote(str(ROOT))} natmodel check ./fd/0 <{name}",
+        f"cat {name} >{fifo} & natmodel check {fifo}",
+    ):
+        text = without_states(in_a_shell(script))
+        command = text.partition("    again      ")[2]
+        assert "--kernel 4.19.66 --nat masquerade" in command
+        assert in_a_shell(command) == text
 
 
 STARTUP = """

@@ -31,7 +31,7 @@ hashes.memory hashes.bucket
 hashes.jhash hashes.siphash hashes.md
 hashes.conntrack hashes.by_source hashes.secure_port hashes.best_ips
 hashes ops lines
-release kernel_name
+blind release kernel_name
 paths.nf_conntrack_find paths.nf_nat_used_tuple paths.nf_nat_l4proto_unique_tuple
 paths.get_unique_tuple paths.nf_conntrack_confirm
 paths.packet paths.nf_conntrack_proto_tcp

@@ -114,6 +114,23 @@ def test_import_natmodel_pays_for_attrs_alone() -> None:
     assert third_party <= {"natmodel", "attr", "attrs"}
 
 
+def test_every_public_name_is_there_whatever_was_imported_before() -> None:
+    for before in ("import natmodel", "import natmodel, natmodel.run, natmodel.conform"):
+        code = f"""{before}
+for name in natmodel.__all__:
+    getattr(natmodel, name)
+k, s = natmodel.RELEASES["6.12.117"], natmodel.Scenario.default()
+packet = s.threads()[0].args[1][0]
+print(natmodel.run(k.new_connection(k, packet), s.world(), draws=[7]).result.cause)
+from natmodel import run
+print(run(k.new_connection(k, packet), s.world(), draws=[7]).result.cause)
+from natmodel.run import run
+print(run(k.new_connection(k, packet), s.world(), draws=[7]).result.cause)
+"""
+        command = [sys.executable, "-c", code]
+        assert subprocess.check_output(command, cwd=ROOT, text=True).split() == ["inserted"] * 3
+
+
 def test_the_command_starts_without_the_test_tools() -> None:
     loaded = imported_by("import natmodel.cli")
     assert loaded.isdisjoint({"hypothesis", "pytest", "_pytest", "asyncio"})

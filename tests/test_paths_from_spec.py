@@ -163,6 +163,24 @@ def test_the_own_entry_met_by_its_original_key_is_no_warning() -> None:
     assert not made_of(Warn, made)
 
 
+def test_the_own_entry_met_by_its_reply_key_is_a_warning() -> None:
+    """SPEC c.4: `e is ct` warns, and the tuple counts as used."""
+    own = attrs.evolve(CLOSING, id=SYN.id, orig=SYN.orig)
+    made, used = harder([Node(own, IP_CT_DIR_REPLY)])
+    assert used
+    assert made_of(Warn, made)
+    assert not made_of(HashDelete, made)
+
+
+def test_another_entry_of_the_same_flow_is_not_the_own_one() -> None:
+    """SPEC c.4: `e is ct` compares connections, not tuples: one flow may have entries in two zones."""
+    twin = attrs.evolve(CLOSING, orig=SYN.orig)
+    made, used = harder([Node(twin, IP_CT_DIR_REPLY)], True)
+    assert not used
+    assert not made_of(Warn, made)
+    assert made_of(HashDelete, made) == [HashDelete(twin)]
+
+
 def test_only_tcp_evicts() -> None:
     """SPEC c.4: proto != TCP asks tuple_taken, whatever the protocol's part of the union holds."""
     udp = POD.__class__(AF_INET, IPPROTO_UDP, 10, 1000, 20, 80)

@@ -145,7 +145,7 @@ def test_on_4_19_a_reader_can_come_between_the_two_links() -> None:
     assert trace.system.take(state, 0, ()) is None
 
 
-@path
+@path(blind=True)
 async def confirm_at_once(k: Release, ct: Conn, ctinfo_dir: int) -> Confirmed:
     """4.19's confirm, as if nobody could look between its two links."""
     return await atomic(confirm_linking_one_by_one(k, ct, ctinfo_dir))

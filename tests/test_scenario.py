@@ -31,12 +31,13 @@ from natmodel.ops import ReadChain
 from natmodel.release import Fate, Packet
 from natmodel.releases import RELEASES, V4_19_66, V6_12_117
 from natmodel.run import run
-from natmodel.scenario import DEFAULT_KERNEL, Scenario, pods
+from natmodel.scenario import DEFAULT_KERNEL, Scenario, has_hint, pods, row_of
 from natmodel.values import (
     AF_INET,
     IPPROTO_ICMP,
     IPPROTO_TCP,
     NF_NAT_RANGE_PROTO_RANDOM,
+    PROTO_NAMES,
     CtTuple,
     Manip,
     NatRange,
@@ -113,7 +114,7 @@ def test_worlds_of_one_scenario_are_equal() -> None:
 
 
 def test_a_scenario_is_a_value() -> None:
-    scenario = Scenario(occupied="1024-2047", boot="buckets 4", rover={"tcp": 3})
+    scenario = Scenario(kernel="4.19.66", occupied="1024-2047", boot="buckets 4", rover={"tcp": 3})
     for twin in (copy.deepcopy(scenario), pickle.loads(pickle.dumps(scenario))):
         assert twin == scenario
         assert hash(twin) == hash(scenario)
@@ -149,7 +150,32 @@ def test_hints_are_in_the_world() -> None:
     assert scenario.rover == ((1, 7), (6, 4711))
     assert scenario.world().hint(IPPROTO_TCP) == 4711
     assert scenario.world().hint(IPPROTO_ICMP) == 7
-    assert Scenario(rover=["icmp=7", "tcp=4711"]).rover == scenario.rover
+    assert Scenario(kernel="4.19.66", rover=["icmp=7", "tcp=4711"]).rover == scenario.rover
+
+
+@pytest.mark.parametrize(
+    ("kernel", "hinted"),
+    [
+        ("2.6.24", "tcp udp icmp gre"),
+        ("4.4.0", "tcp udp udplite sctp dccp icmp icmpv6 gre"),
+        ("4.19.66", "tcp udp udplite sctp dccp icmp icmpv6 gre"),
+        ("4.19.304", "icmp icmpv6 gre"),
+        ("5.0.1", ""),
+        ("6.12.117", ""),
+    ],
+)
+def test_a_hint_is_refused_where_no_search_starts_at_one(kernel: str, hinted: str) -> None:
+    """SPEC b: a static per protocol up to 4.20; rovers went with the stable backports, ids stayed."""
+    assert {PROTO_NAMES[n] for n in PROTO_NAMES if has_hint(RELEASES[kernel], n)} == set(
+        hinted.split()
+    )
+    for name in PROTO_NAMES.values():
+        for value in (0, 7):
+            if name in hinted.split():
+                Scenario(kernel=kernel, rover={name: value})
+                continue
+            with pytest.raises(BadInput, match=f"^rover {name}: a search of {kernel} "):
+                Scenario(kernel=kernel, rover={name: value})
 
 
 # ── what is occupied ────────────────────────────────────────────────────────────────────────────
@@ -370,9 +396,10 @@ def scenarios(draw: st.DrawFn) -> Scenario:
         "occupied": draw(
             st.sampled_from([(), ["5"], ["1024-2047,9", "tcp 9.9.9.9:1 > 9.9.9.8:2"]])
         ),
-        "rover": draw(st.sampled_from([{}, {"tcp": 65535, "icmp": 1}])),
         "boot": draw(st.sampled_from([None, "buckets 16", Boot(jiffies=77)])),
     }
+    if has_hint(RELEASES[row_of(fields["kernel"])], IPPROTO_TCP):
+        fields["rover"] = draw(st.sampled_from([{}, {"tcp": 65535, "icmp": 1}]))
     if draw(st.booleans()):
         fields["cpus"] = draw(st.integers(1, len(fields["packets"])))
     if draw(st.booleans()):
@@ -455,7 +482,12 @@ def test_the_schema_knows_the_keys() -> None:
     properties = schema["properties"]
     written = json.loads(
         Scenario(
-            occupied="5", outside="9.9.9.9", rover={"tcp": 1}, boot="buckets 1", retransmit="1"
+            kernel="4.19.66",
+            occupied="5",
+            outside="9.9.9.9",
+            rover={"tcp": 1},
+            boot="buckets 1",
+            retransmit="1,3",
         ).to_json()
     )
     assert set(properties) == set(written)

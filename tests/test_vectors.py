@@ -282,6 +282,42 @@ def test_files_that_are_no_vectors_are_bad_input(tmp_path: Path) -> None:
     )
 
 
+LINE = json.dumps({"kind": "flood", "id": "1", "release": "6.12.117"}).encode() + b"\n"
+STREAM = lzma.compress(LINE)
+
+
+@pytest.mark.parametrize(
+    "after",
+    [
+        b"x",
+        b"trailing garbage\n",
+        b"\0",
+        b"\0\0\0\0\0\0",
+        b"\0\0\0\0x",
+        LINE,
+        STREAM[:-1],
+        STREAM[:3],
+        STREAM + b"\0\0\0\0" + STREAM[:-9] + b"?" + STREAM[-8:],
+        lzma.compress(LINE, lzma.FORMAT_ALONE),
+    ],
+)
+@pytest.mark.parametrize("times", [1, 20_000])
+def test_what_follows_the_last_stream_is_bad_input(
+    tmp_path: Path, after: bytes, times: int
+) -> None:
+    """As `xz -t` has it; short files, and such as are read in pieces."""
+    path = tmp_path / "x.jsonl.xz"
+    path.write_bytes(lzma.compress(LINE * times, preset=0) + after)
+    assert "xz" in file_complaint(path)
+
+
+@pytest.mark.parametrize("padding", [b"", b"\0\0\0\0", bytes(1 << 17)])
+def test_a_file_of_several_streams_is_whole(tmp_path: Path, padding: bytes) -> None:
+    path = tmp_path / "x.jsonl.xz"
+    path.write_bytes(STREAM + padding + lzma.compress(b"") + STREAM + padding)
+    assert len(list(read_vectors(path))) == 2
+
+
 def test_an_unreadable_file_is_bad_input(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "secret.jsonl"
     path.write_text("{}")
