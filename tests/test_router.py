@@ -302,6 +302,15 @@ def test_one_that_the_server_has_closed_first_is() -> None:
     assert tcp_packet(ct, segment("S", 5), ORIG)[0] == REPEAT
 
 
+def test_beginning_anew_forgets_who_began_to_close() -> None:
+    ct = after(begun(), *OPENED, (ORIG, segment("FA", 1001, 5001)), (ORIG, segment("S", 900_000)))
+    assert TCP_STATES[ct.tcp_state] == "FIN_WAIT"
+    ct = after(ct, (REPL, segment("SA", 7000, 900_001)))
+    assert TCP_STATES[ct.tcp_state] == "SYN_RECV"
+    ct = after(ct, (REPL, segment("R", 7001)), (ORIG, segment("S", 5)))
+    assert TCP_STATES[ct.tcp_state] == "CLOSE"  # not replaced
+
+
 def test_an_ack_that_answers_a_syn_is_ignored() -> None:
     ct = after(begun(), (REPL, segment("A", 1, 1001)))
     assert TCP_STATES[ct.tcp_state] == "SYN_SENT"
