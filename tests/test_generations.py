@@ -525,6 +525,17 @@ def told_walk(
     return looked, None, (off + size) % 65536
 
 
+@pytest.mark.parametrize("kernel", RELEASES)
+def test_a_protocol_without_keys_stays_as_it_is(kernel: str) -> None:
+    """SPEC b.4: unknown protocol: tuple untouched, so it may be used; a master makes no difference."""
+    k = RELEASES[kernel]
+    t = CtTuple(AF_INET, 99, 30, 0, 20, 0)
+    conn = Conn(7, t, nf_ct_invert_tuple(t), has_master=True)
+    r = NatRange(NF_NAT_RANGE_PROTO_SPECIFIED, 0, 0, 4000, 4002)
+    for manip in Manip:
+        assert run(k.l4proto_unique_tuple(k, t, r, manip, conn), world_of(k)).result == t
+
+
 # Where a hint is that a search must not start at.
 ELSEWHERE: Final = 7
 
