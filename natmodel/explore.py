@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import attrs
 
@@ -146,28 +146,25 @@ class Explorer:
         """Of the shortest schedules that drop, the one with fewest switches, then least text.
 
         Backward over the layers: which classes lie on a shortest way.  Then forward over concrete
-        states on those classes, keeping for each state and last CPU the best way there.
+        states on those classes, keeping the best ways to each state with each last CPU.
         """
         on_way = self._on_shortest_way(layers)
-        best: dict[tuple[State, int], _Way] = {(self.system.initial, -1): _Way(0, ())}
+        best: dict[tuple[State, int], _Best] = {(self.system.initial, -1): {0: _NO_WAY}}
         canonical = self.symmetry.canonical
         for depth in range(1, len(layers)):
-            after: dict[tuple[State, int], _Way] = {}
+            after: dict[tuple[State, int], _Best] = {}
             last = depth == len(layers) - 1
-            for (state, before), way in best.items():
+            for (state, _), ways in best.items():
                 for cpu in range(self.system.cpus):
                     for t, w, answer, drops in self.system.edges(state, cpu):
                         to = (*state[:cpu], t, *state[cpu + 1 : -1], w)
                         if not drops if last else canonical(to) not in on_way[depth]:
                             continue
-                        switches = way.switches + (before not in (-1, cpu))
-                        longer = _Way(switches, (*way.steps, (cpu, answer.draws)))
-                        at = (to, cpu)
-                        if at not in after or longer < after[at]:
-                            after[at] = longer
+                        kept = after.setdefault((to, cpu), {})
+                        for way in ways.values():
+                            _keep(kept, way.then(cpu, answer.draws))
             best = after
-        steps = min(best.values()).steps
-        return Schedule(tuple(Step(cpu, draws) for cpu, draws in steps))
+        return min(way for ways in best.values() for way in ways.values()).schedule
 
     def _on_shortest_way(self, layers: list[list[State]]) -> list[set[State]]:
         """For each depth, the classes from which a drop is reached at the last depth, no sooner."""
@@ -188,12 +185,53 @@ class Explorer:
         return on_way
 
 
-@attrs.frozen(order=True)
+@attrs.frozen(eq=False)
 class _Way:
-    """How a state was reached; the least is the best among ways of one length."""
+    """How a state was reached; the least is the best among ways of one length.
+
+    `run` counts the equal steps without draws at the end.  Only they may still be written in another
+    way when steps follow, and so of two ways with one last CPU and one `run` the lesser stays it.
+    """
 
     switches: int
-    steps: tuple[tuple[int, tuple[int, ...]], ...]
+    run: int
+    before: _Way | None
+    step: Step | None
+
+    def then(self, cpu: int, draws: tuple[int, ...]) -> _Way:
+        switches, run = self.switches, 0 if draws else 1
+        if self.step is not None:
+            switches += self.step.cpu != cpu
+            run += 0 if draws or self.step.cpu != cpu else self.run
+        return _Way(switches, run, self, Step(cpu, draws))
+
+    @property
+    def schedule(self) -> Schedule:
+        steps = []
+        way: _Way | None = self
+        while way is not None and way.step is not None:
+            steps.append(way.step)
+            way = way.before
+        return Schedule(tuple(reversed(steps)))
+
+    def __lt__(self, other: _Way) -> bool:
+        if self.switches != other.switches:
+            return self.switches < other.switches
+        return self.schedule < other.schedule
+
+
+_NO_WAY: Final = _Way(0, 0, None, None)
+# The ways to one state with one last CPU that may still turn out to be the best, by `run`.
+_Best: TypeAlias = dict[int, _Way]
+
+
+def _keep(kept: _Best, way: _Way) -> None:
+    """Keep the way unless a better one is known, and no way that this one betters."""
+    switches = next(iter(kept.values())).switches if kept else way.switches
+    if way.switches < switches:
+        kept.clear()
+    if way.switches <= switches and (way.run not in kept or way < kept[way.run]):
+        kept[way.run] = way
 
 
 def _over(limits: Limits, states: int, began: float) -> bool:

@@ -30,7 +30,7 @@ CLOCKS: Final = frozenset({"time", "datetime", "calendar"})
 RANDOM: Final = frozenset({"random", "secrets", "uuid"})
 OUTSIDE: Final = frozenset({"os", "sys", "io", "socket", "asyncio", "threading", "subprocess"})
 CONSTANTS: Final[tuple[type, ...]] = (
-    type(None), type(...), bool, int, float, str, bytes, Fraction, Enum, MappingProxyType,
+    type(None), type(...), bool, int, float, str, bytes, range, Fraction, Enum, MappingProxyType,
     frozenset, struct.Struct, re.Pattern, TypeVar, type, ModuleType, BuiltinFunctionType,
 )  # fmt: skip
 

@@ -70,8 +70,11 @@ class Schedule:
 
     @property
     def key(self) -> tuple[int, int, str]:
-        """The best schedule has the fewest steps, then the fewest switches, then the least text."""
-        return len(self), self.switches, str(self)
+        """The best schedule has the fewest steps, then the fewest switches, then the least text.
+
+        The text is compared without its blanks, which mean nothing.
+        """
+        return len(self), self.switches, str(self).replace(" ", "")
 
     def __lt__(self, other: Schedule) -> bool:
         return self.key < other.key
