@@ -35,8 +35,10 @@ from natmodel.values import (
     IPPROTO_TCP,
     IPPROTO_UDP,
     IPS_CONFIRMED,
+    IPS_DST_NAT,
     IPS_DST_NAT_DONE,
     IPS_DYING,
+    IPS_SRC_NAT,
     IPS_SRC_NAT_DONE,
     NF_ACCEPT,
     NF_DROP,
@@ -317,6 +319,19 @@ def test_the_first_two_releases_enter_the_by_source_hash_at_the_first_manip() ->
         translated = added.ct.reply.dst == 30
         assert translated is (kernel == "3.4.113")
         assert [ct.reply.dst for ct in done.world.bysource] == [30]
+
+
+@pytest.mark.parametrize("kernel", RELEASES)
+def test_only_what_was_changed_is_called_translated(kernel: str) -> None:
+    """SPEC d: SRC_NAT and DST_NAT say that a tuple was changed, DONE that it was looked at."""
+    k = RELEASES[kernel]
+    to = NatRange(NF_NAT_RANGE_MAP_IPS, 30, 30)
+    for dst, src in product((None, to), repeat=2):
+        ran = follow(nat_and_confirm(k, Packet(0, POD, dst, src)), world_of(k), lambda _: 7)
+        status = ran.result.ct.status
+        assert (status & IPS_DST_NAT != 0, status & IPS_SRC_NAT != 0) == (bool(dst), bool(src))
+        assert status & DONE == DONE
+        assert {ct.reply for ct in ran.world.bysource} == {ran.result.ct.reply}
 
 
 @pytest.mark.parametrize("kernel", RELEASES)
