@@ -58,6 +58,7 @@ class What(Enum):
     LINK = "link REPLY"
     BYSOURCE = "bysource"
     BYSOURCE_ADD = "bysource add"
+    BYSOURCE_WRITE = "bysource write"
     BYSOURCE_DEL = "bysource del"
     ROVER_LOAD = "rover"
     ROVER_STORE = "rover :="
@@ -76,6 +77,7 @@ class What(Enum):
 _OPS: Final[dict[type, What]] = {
     ops.ReadBysource: What.BYSOURCE,
     ops.BysourceAdd: What.BYSOURCE_ADD,
+    ops.BysourceWrite: What.BYSOURCE_WRITE,
     ops.BysourceDel: What.BYSOURCE_DEL,
     ops.RoverLoad: What.ROVER_LOAD,
     ops.RoverStore: What.ROVER_STORE,
