@@ -10,9 +10,11 @@ import pytest
 
 from natmodel.cli import main, shown_way
 from natmodel.errors import BadInput
+from natmodel.ops import TimerFires
 from natmodel.release import Fate
 from natmodel.scenario import Scenario
 from natmodel.schedule import Schedule
+from natmodel.system import State, System
 from natmodel.testing import NatMachine
 from natmodel.trace import Ending, trace_of
 from natmodel.values import IPPROTO_TCP, NF_ACCEPT, NF_DROP, nf_ct_invert_tuple
@@ -126,6 +128,35 @@ def test_a_cpu_takes_its_other_packets_meanwhile() -> None:
     waits = [row.step for row in trace.rows if row.what.value == "wait"]
     ends = [row.step for row in trace.rows if row.done is not None]
     assert sum(step < waits[0] for step in ends) == 3
+
+
+@pytest.mark.parametrize("kernel", ["4.19.66", "6.12.117"])
+def test_nobody_is_sent_again_before_everybody_else_is_done(kernel: str) -> None:
+    """In no state does one CPU work on a retry and another one on something earlier."""
+    s = pods(kernel, "snat to 203.0.113.1:4000-4001", port=4000, retransmit=(1000,))
+    system = System(s.threads(), s.world())
+    todo, seen = [system.initial], {system.initial}
+    retries = 0
+    for state in todo:
+        rounds = [round_of(system, state, cpu) for cpu in range(system.cpus)]
+        retries += 1 in rounds
+        assert not {0, 1} <= set(rounds)
+        for move in system.moves(state):
+            if move.state not in seen:
+                seen.add(move.state)
+                todo.append(move.state)
+    assert retries
+
+
+def round_of(system: System, state: State, cpu: int) -> int | None:
+    """Which attempt the CPU is at; None if it waits for its timer, or is done."""
+    op = system.pending(state, cpu)
+    if op is None or isinstance(op, TimerFires):
+        return None
+    _, args, _ = system.threads.stack[state[cpu]][0]
+    tried = args[-1]
+    assert isinstance(tried, int)
+    return tried
 
 
 # ── forms ───────────────────────────────────────────────────────────────────────────────────────
