@@ -319,6 +319,14 @@ def test_the_first_two_releases_enter_the_by_source_hash_at_the_first_manip() ->
         translated = added.ct.reply.dst == 30
         assert translated is (kernel == "3.4.113")
         assert [ct.reply.dst for ct in done.world.bysource] == [30]
+        # a first manip that changes the tuple has nothing to rewrite yet
+        made.clear()
+        dnat = attrs.evolve(packet, dst=NatRange(NF_NAT_RANGE_MAP_IPS, 21, 21))
+        follow(nat_and_confirm(k, dnat), world_of(k), lambda _: 0, hear)
+        assert (len(made_of(BysourceAdd, made)), len(made_of(BysourceWrite, made))) == (
+            adds,
+            writes,
+        )
 
 
 @pytest.mark.parametrize("kernel", RELEASES)
