@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from itertools import combinations
 from typing import Any
 
 import attrs
@@ -130,19 +131,47 @@ def length(explored: Explored) -> int | None:
     return None if explored.witness is None else len(explored.witness)
 
 
-@pytest.mark.parametrize("kernel", KERNELS)
-@pytest.mark.parametrize("size", range(1, 17))
-def test_lazy_draws_equal_eager_draws(kernel: str, size: int) -> None:
-    """Every range up to 16 ports, 0 to 3 of them occupied: none, a middle, both ends, all three."""
+def compare_draws_with(kernel: str, size: int, occupied: tuple[int, ...]) -> None:
+    nat = f"masquerade to :4000-{3999 + size} random-fully"
+    compare_draws(scenario(kernel, nat, occupied=tuple(str(4000 + n) for n in occupied)))
+
+
+def places(size: int, number: int) -> tuple[int, ...]:
+    """None, a middle, both ends, or all three; as many as there are."""
     middle, ends = [size // 2], [0, size - 1]
-    # On the wider ranges two of them a kernel, the other two on the other kernel.
-    old = kernel == "4.19.66"
-    some = ([], middle + ends) if old else (middle, ends)
-    for occupied in ([], middle, ends, middle + ends) if size <= 6 else some:
-        ports = tuple(str(4000 + n) for n in sorted(set(occupied)))
-        compare_draws(
-            scenario(kernel, f"masquerade to :4000-{3999 + size} random-fully", occupied=ports)
+    return tuple(sorted(set(([], middle, ends, middle + ends)[number])))
+
+
+def sizes_and_numbers() -> list[Any]:
+    """Every size with every number of occupied ports; a run of the tests takes one of the wider ones."""
+    return [
+        pytest.param(
+            kernel,
+            size,
+            number,
+            marks=() if size <= 6 or number == (size + n) % 4 else pytest.mark.exhaustive,
         )
+        for n, kernel in enumerate(KERNELS)
+        for size in range(1, 17)
+        for number in range(min(size, 3) + 1)
+    ]
+
+
+@pytest.mark.parametrize(("kernel", "size", "number"), sizes_and_numbers())
+def test_lazy_draws_equal_eager_draws(kernel: str, size: int, number: int) -> None:
+    """Every range up to 16 ports, with 0, 1, 2 and 3 of them occupied."""
+    occupied = places(size, number)
+    assert len(occupied) == number
+    compare_draws_with(kernel, size, occupied)
+
+
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("kernel", KERNELS)
+@pytest.mark.parametrize("size", range(1, 11))
+def test_lazy_draws_equal_eager_draws_wherever_ports_are_occupied(kernel: str, size: int) -> None:
+    for number in range(min(size, 3) + 1):
+        for occupied in combinations(range(size), number):
+            compare_draws_with(kernel, size, occupied)
 
 
 @pytest.mark.parametrize("kernel", KERNELS)
