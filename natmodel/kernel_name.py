@@ -123,6 +123,14 @@ FLAVOURS: Final = (
     _flavour("linuxkit", "a LinuxKit (Docker Desktop) kernel", r"^-linuxkit"),
     _flavour("orbstack", "an OrbStack kernel", r"^-orbstack"),
     _flavour("rancheros", "a RancherOS kernel", r"^-rancher\d*$"),
+    # numbered like Debian's: 6.1.0-rpi7-rpi-v8
+    _flavour(
+        "raspberrypi-abi",
+        "a Raspberry Pi OS kernel",
+        r"^-rpi\d+-rpi",
+        Tells.SERIES,
+        _DEBIAN_ASK.replace("6.1.192-2", "1:6.1.63-1+rpt1"),
+    ),
     _flavour("raspberrypi", "a Raspberry Pi kernel", r"\+rpt|^(?:-rpi)?-v\d\w*\+?$|-rpi-"),
     _flavour("mainline-ppa", "an Ubuntu build of kernel.org's sources", r"-0\d{5}(?:rc\d+)?-"),
     _flavour(

@@ -8,7 +8,7 @@ are the kernels on which its own test would fail, for a selftest is seldom run o
 Scenarios with one packet at a time run on one CPU, with every value that a draw can have; the others run
 in every schedule.  The model has no hooks that hold a packet: a packet that NFQUEUE holds is one whose
 CPU is not scheduled.  That is all there is to it before 4.18 and from 6.12 on; in between, a packet that
-comes back from the queue is looked up again, and these kernels are left out here.
+comes back from the queue is looked up again, and natmodel.router plays that.
 
 Left out as well is what no tuple is chosen for: rule counters, notrack, filters, sockets, early demux.
 """
