@@ -11,8 +11,11 @@ from __future__ import annotations
 from collections.abc import Hashable
 from typing import Any, TypeAlias
 
+import attrs
+
 from natmodel.ops import Body, Call, Op
-from natmodel.purity import ImpurePath, inspect, refuse_sets
+from natmodel.purity import ImpurePath, inspect, inspect_value, refuse_sets
+from natmodel.release import Release
 
 Frame: TypeAlias = tuple[Body, tuple[Any, ...], tuple[Any, ...]]
 Stack: TypeAlias = tuple[Frame, ...]
@@ -30,6 +33,7 @@ class Threads:
         self._after: dict[tuple[int, Any], int] = {}
         self._stands: dict[Frame, tuple[bool, Any]] = {}
         self._inspected: set[Body] = set()
+        self._inspected_rows: set[Release] = set()
         self.stack: list[Stack] = []
         self.pending: list[Op[Any] | None] = []
         self.result: list[Any] = []
@@ -83,6 +87,10 @@ class Threads:
         if body not in self._inspected:
             inspect(body)
             self._inspected.add(body)
+        for k in args:
+            if isinstance(k, Release) and k not in self._inspected_rows:
+                self._inspected_rows.add(k)
+                inspect_row(k)
         refuse_sets(f"{body.__module__}.{body.__qualname__}", args)
 
     def _replay(self, frame: Frame) -> tuple[bool, Any]:
@@ -109,6 +117,17 @@ class Threads:
             self.pending.append(op)
             self.result.append(result)
         return number
+
+
+def inspect_row(k: Release) -> None:
+    """Raise ImpurePath if a function of the row that is no path looks outside.
+
+    Paths are looked at when they are run, natmodel's own functions by the tests.
+    """
+    for field in attrs.fields(Release):
+        value = getattr(k, field.name)
+        if callable(value) and not getattr(value, "__module__", "").startswith("natmodel."):
+            inspect_value(f"{field.name} of {k}", value)
 
 
 def _complaint(frame: Frame, first: Any, second: Any) -> str:
