@@ -85,7 +85,9 @@ class Threads:
     def _inspect(self, frame: Frame) -> None:
         body, args, _ = frame
         if body not in self._inspected:
-            inspect(body)
+            # natmodel's own paths are looked at by its tests (tests/test_purity.py)
+            if not body.__module__.startswith("natmodel."):
+                inspect(body)
             self._inspected.add(body)
         for k in args:
             if isinstance(k, Release) and k not in self._inspected_rows:

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import importlib
+import pkgutil
 import random
 import time
 from collections.abc import Callable
@@ -14,11 +16,11 @@ from typing import Any
 import attrs
 import pytest
 
-from natmodel import cli, ops, values
+from natmodel import cli, ops, paths, values
 from natmodel.controls import locked
 from natmodel.explore import Explorer
 from natmodel.ops import Call, RoverLoad, path
-from natmodel.purity import ImpurePath
+from natmodel.purity import ImpurePath, inspect
 from natmodel.release import Packet, Release
 from natmodel.releases import RELEASES, l4proto
 from natmodel.scenario import Scenario
@@ -497,7 +499,21 @@ def test_the_paths_of_every_release_are_pure(name: str) -> None:
             value = getattr(k, field.name)
             body = getattr(value, "__wrapped__", None)
             if body is not None:
-                Threads()._inspect((body, (), ()))
+                inspect(body)
+
+
+@pytest.mark.parametrize(
+    "name", sorted(m.name for m in pkgutil.iter_modules(paths.__path__, "natmodel.paths."))
+)
+def test_every_path_of_natmodels_own_is_pure(name: str) -> None:
+    """Also those that only another path goes to: nobody looks at them when they run."""
+    found = [
+        value.__wrapped__
+        for value in vars(importlib.import_module(name)).values()
+        if hasattr(value, "__wrapped__")
+    ]
+    for body in found:
+        inspect(body)
 
 
 def test_names_in_paths_are_told_from_packets() -> None:
