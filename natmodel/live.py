@@ -172,6 +172,9 @@ class LiveScenario:
 
 # ── small values ────────────────────────────────────────────────────────────────────────────────
 
+# Exact tails of more runs than this take too long.
+MOST_RUNS: Final = 1000
+
 _PROTOCOLS: Final = {name: number for number, name in PROTO_NAMES.items()}
 _HOOKS: Final = {h: h for h in (PRE_ROUTING, LOCAL_IN, FORWARD, LOCAL_OUT, POST_ROUTING)}
 _TARGETS: Final = {name: name for name in ("masquerade", "snat", "dnat")}
@@ -359,7 +362,7 @@ def _read_range(f: Fields) -> NatRange:
 
 def _as_seen(value: object, at: str) -> Seen:
     f = Fields(value, at)
-    reps = f.number("reps", 1, 1_000_000)
+    reps = f.number("reps", 1, MOST_RUNS)
     seen = Seen(
         reps,
         _counts(f.value("endpoints"), f.at("endpoints")),
@@ -530,7 +533,7 @@ def _read_fill(f: Fields) -> Trials:
         raise Unplayable(f"{f.at('filled')}: the range was not filled as it should be")
     protonum = _as_protocol(f.value("proto"), f.at("proto"))
     flags = f.word("mode", _MODES)
-    reps, hits = f.number("reps", 1, 1_000_000), f.number("found")
+    reps, hits = f.number("reps", 1, MOST_RUNS), f.number("found")
     distinct = f.number("distinct_ports")
     return Trials("fill", protonum, size, free, flags, reps, hits, _stats(f), distinct=distinct)
 
@@ -541,7 +544,7 @@ def _read_evict_scan(f: Fields) -> Trials:
         raise Unplayable(f"{f.at('time_wait')}: one entry is to be evicted, not more")
     if f.number("setup_failures"):
         raise Unplayable(f"{f.at('setup_failures')}: some tries were none")
-    reps = f.number("reps", 1, 1_000_000)
+    reps = f.number("reps", 1, MOST_RUNS)
     return Trials("evict_scan", IPPROTO_TCP, size, 1, 0, reps, f.number("evicted"), ())
 
 
