@@ -34,7 +34,8 @@ class Flavour:
     """A maker of kernels.
 
     `mark` is looked for in what follows the version in `uname -r`; `ask` says what names the level or,
-    for a vendor, why nothing does.  `loose`: fixes beyond the level are the rule.
+    for a vendor, why nothing does.  `vanilla`: in the code that is modelled here it is kernel.org's
+    release of that level; from any other a name cannot tell what its maker has changed.
     """
 
     name: str
@@ -42,7 +43,7 @@ class Flavour:
     mark: re.Pattern[str]
     tells: Tells = Tells.LEVEL
     ask: str = ""
-    loose: bool = False
+    vanilla: bool = False
 
 
 def _flavour(
@@ -52,9 +53,9 @@ def _flavour(
     tells: Tells = Tells.LEVEL,
     ask: str = "",
     *,
-    loose: bool = False,
+    vanilla: bool = False,
 ) -> Flavour:
-    return Flavour(name, title, re.compile(mark, re.ASCII | re.IGNORECASE), tells, ask, loose)
+    return Flavour(name, title, re.compile(mark, re.ASCII | re.IGNORECASE), tells, ask, vanilla)
 
 
 _DEBIAN_ASK: Final = "`uname -v` ends in the package's version, as in 'Debian 6.1.192-2'"
@@ -69,14 +70,13 @@ _ARCH: Final = (
 )
 _PACKAGE: Final = rf"(?:[a-z]+-)*{_ARCH}(?:-[a-z0-9-]+)?"
 
-KERNEL_ORG: Final = _flavour("kernel.org", "kernel.org's", r"$^")
+KERNEL_ORG: Final = _flavour("kernel.org", "kernel.org's", r"$^", vanilla=True)
 UBUNTU: Final = _flavour(
     "ubuntu",
     "an Ubuntu kernel",
     r"-\d+-(?!rancher)(?!pve)[a-z][\w.-]*$",
     Tells.SERIES,
     _UBUNTU_ASK,
-    loose=True,
 )
 DEBIAN: Final = _flavour(
     "debian",
@@ -84,6 +84,7 @@ DEBIAN: Final = _flavour(
     rf"-(?:0\.(?:bpo|deb\d+)\.)?(?:kali)?\d+(?:-{_PACKAGE})$",
     Tells.SERIES,
     _DEBIAN_ASK,
+    vanilla=True,
 )
 DISTRIBUTION: Final = _flavour(
     "distribution",
@@ -91,14 +92,13 @@ DISTRIBUTION: Final = _flavour(
     r"-\d+$",
     Tells.SERIES,
     f"on Debian {_DEBIAN_ASK}; {_UBUNTU_ASK}",
-    loose=True,
 )
-OTHER: Final = _flavour("other", "a kernel of unknown make", r"", loose=True)
+OTHER: Final = _flavour("other", "a kernel of unknown make", r"")
 
 # The first whose mark is found; the order matters.
 FLAVOURS: Final = (
     _flavour("uek", "Oracle's UEK", r"\.el\d+uek", Tells.VENDOR, _VENDOR_ASK),
-    _flavour("elrepo", "an ELRepo kernel", r"\.elrepo"),
+    _flavour("elrepo", "an ELRepo kernel", r"\.elrepo", vanilla=True),
     _flavour(
         "rhel",
         "a kernel of RHEL or its rebuilds (Rocky, Alma, CentOS)",
@@ -116,7 +116,7 @@ FLAVOURS: Final = (
     ),
     _flavour("tencent", "a TencentOS kernel", r"\.(?:tl|oc)\d+", Tells.VENDOR, _VENDOR_ASK),
     _flavour("wsl2", "a WSL2 kernel", r"microsoft-standard"),
-    _flavour("pve", "a Proxmox VE kernel, made of Ubuntu's sources", r"-pve$", loose=True),
+    _flavour("pve", "a Proxmox VE kernel, made of Ubuntu's sources", r"-pve$"),
     _flavour("talos", "a Talos kernel", r"^-talos"),
     _flavour("flatcar", "a Flatcar kernel", r"^-flatcar"),
     _flavour("coreos", "a CoreOS Container Linux kernel", r"^-coreos"),
@@ -132,7 +132,12 @@ FLAVOURS: Final = (
         _DEBIAN_ASK.replace("6.1.192-2", "1:6.1.63-1+rpt1"),
     ),
     _flavour("raspberrypi", "a Raspberry Pi kernel", r"\+rpt|^(?:-rpi)?-v\d\w*\+?$|-rpi-"),
-    _flavour("mainline-ppa", "an Ubuntu build of kernel.org's sources", r"-0\d{5}(?:rc\d+)?-"),
+    _flavour(
+        "mainline-ppa",
+        "an Ubuntu build of kernel.org's sources",
+        r"-0\d{5}(?:rc\d+)?-",
+        vanilla=True,
+    ),
     _flavour(
         "suse",
         "a kernel of SUSE Linux Enterprise or openSUSE Leap",
@@ -415,7 +420,7 @@ def candidates(kernel: KernelName) -> Candidates:
     return Candidates(
         kernel,
         standing.rows,
-        certain=standing.certain and not kernel.flavour.loose,
+        certain=standing.certain and kernel.flavour.vanilla,
         standing=standing,
     )
 
@@ -482,10 +487,8 @@ def _verdict(answer: Candidates) -> str:
             return f"Every release of that series that is known is the row {rows[0]}. {beyond}"
         between = ", or lie between two" if standing.between else ""
         return f"Its stable level is not told, so it can be any of these rows{between}. {beyond}"
-    if standing.certain:
-        if standing.read:
-            return f"It is the row {rows[0]}: its own tree was read."
-        return f"It is the row {rows[0]} by what is known of its changes; its tree was not read."
+    if standing.certain or standing.likely:
+        return _known_of(_version(kernel), standing, kernel.flavour.vanilla)
     parts = []
     if len(rows) == 1:
         parts.append(f"The row nearest to it is {rows[0]}.")
@@ -498,6 +501,22 @@ def _verdict(answer: Candidates) -> str:
     if standing.open:
         parts.append(_beyond(standing, lines.dotted(kernel.series)))
     return " ".join(parts)
+
+
+def _known_of(version: Version, standing: Standing, vanilla: bool) -> str:
+    """Which row a release is, or is like, and on what that rests."""
+    it = "it" if vanilla else f"kernel.org's {version}"
+    if standing.likely:
+        return (
+            f"By what is known of its changes {it} is like the row {standing.likely}. But its tree was "
+            "not read, and those nearest to it that were are not both of that row."
+        )
+    evidence = (
+        "its own tree was read"
+        if standing.read
+        else "its own tree was not read, but the nearest before and after it that were are of this row"
+    )
+    return f"{it[0].upper()}{it[1:]} is the row {standing.rows[0]}: {evidence}."
 
 
 def _version(kernel: KernelName) -> Version:
@@ -561,10 +580,8 @@ def _notes(answer: Candidates) -> list[str]:
     if standing is not None and kernel.flavour is not KERNEL_ORG:
         if kernel.flavour is OTHER:
             notes.append("What follows the version is nobody's that is known here.")
-        elif kernel.flavour.loose:
-            notes.append("It may have fixes beyond its level, in this code too.")
-        elif kernel.level is not None and kernel.flavour.name != "debian":
-            notes.append("Its maker may have patched it beyond that level.")
+        elif not kernel.flavour.vanilla:
+            notes.append("Its maker may have patched it beyond its level, in this code too.")
     if standing is not None and kernel.level is not None and len(answer.rows) == 1:
         has, lacks = lines.aside(_version(kernel), answer.rows[0])
         apart = ", ".join(filter(None, (_list("it has:", has), _list("it lacks:", lacks))))

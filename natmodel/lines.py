@@ -466,7 +466,8 @@ class Standing:
 
     `complete`: it is one of them.  Otherwise its behaviour may be none of the table's: it lies between
     rows (`between`), or it is `newer` than the newest tree of its series that was read (None: no tree
-    was).  `read`: its own tree was.
+    was), or all that is known of its changes makes it the row `likely`, but the nearest trees that were
+    read are not both of that row.  `read`: its own tree was.
     """
 
     rows: tuple[str, ...]
@@ -475,6 +476,7 @@ class Standing:
     between: bool = False
     open: bool = False
     newest: Version | None = None
+    likely: str | None = None
 
     @property
     def certain(self) -> bool:
@@ -538,13 +540,41 @@ def standing(version: Version) -> Standing:
             rows.add(row)
     newest = newest_read(version.series)
     newer = version.rc is None and version.level > (newest.level if newest is not None else 0)
+    likely = None
+    if (
+        len(rows) == 1
+        and not between
+        and not newer
+        and set(around := _rows_around(version)) != rows
+    ):
+        (likely,) = rows
+        rows.update(around)
     return Standing(
         sort_rows(rows),
-        complete=not between and not newer,
+        complete=not between and not newer and likely is None,
         between=between,
         open=newer,
         newest=newest if newer else None,
+        likely=likely,
     )
+
+
+def _rows_around(version: Version) -> tuple[str, ...]:
+    """The rows of the nearest trees read before and after a release, of its series where it has any.
+
+    The first release of a series (.0) follows the series before.
+    """
+    own = [tree for tree in TREES if tree.series == version.series and version.level]
+    before = [tree for tree in own if _place(tree) < _place(version)]
+    before = before or [tree for tree in TREES if _place(tree) < _place(version)]
+    after = [tree for tree in own or TREES if _place(tree) > _place(version)]
+    nearest = (*sorted(before, key=_place)[-1:], *sorted(after, key=_place)[:1])
+    return tuple(TREES[tree] for tree in nearest)
+
+
+def _place(version: Version) -> tuple[Series, int, bool, int]:
+    """Where it stands among all: release candidates come before their release."""
+    return version.series, version.level, version.rc is None, version.rc or 0
 
 
 def _steps(series: Series) -> list[int]:

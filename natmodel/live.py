@@ -284,7 +284,7 @@ def _as_command(value: object, at: str) -> str:
 
 def _read_sleep(f: Fields, op: str) -> Sleep:
     value = f.value("s")
-    if type(value) not in (int, float) or not 0 <= value < 1e6:  # type: ignore[operator]
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1e6:
         wrong(f.at("s"), "a number of seconds", value)
     return Sleep(Fraction(str(value)))
 

@@ -64,7 +64,7 @@ def blind(function: F) -> F:
     offset of a walk over the draw's window.  Only then may an explorer exchange CPUs and bind draws
     lazily (docs/model.md).  natmodel's own functions are so; nobody checks yours.
     """
-    function.blind = True  # type: ignore[attr-defined]
+    function.blind = True  # type: ignore[attr-defined]  # functions have no field for a mark
     return function
 
 

@@ -187,8 +187,8 @@ def row_of(kernel: str) -> str:
     if not answer.rows:
         raise BadInput(f"kernel {shown(kernel)}: no row is known to be this kernel's")
     raise BadInput(
-        f"kernel {shown(kernel)}: the name leaves open whether it is {' or '.join(answer.rows)}, or "
-        "between; give a row's name (`natmodel releases --of` says what would tell)"
+        f"kernel {shown(kernel)}: the name leaves open whether it is {', '.join(answer.rows)} or none "
+        "of the rows; give a row's name (`natmodel releases --of` says what would tell)"
     )
 
 

@@ -53,7 +53,7 @@ from natmodel.values import (
     nf_ct_invert_tuple,
 )
 from natmodel.verdict import Quantifier, check
-from natmodel.world import Background, Entry, World
+from natmodel.world import Background, Draw, Entry, World
 
 PAGE: Final = Path(__file__).parent.parent / "docs" / "findings.md"
 DONE: Final = IPS_SRC_NAT_DONE | IPS_DST_NAT_DONE
@@ -318,6 +318,11 @@ def the_loser_keeps_the_confirmed_bit(k: Release) -> bool:
     return bool(done.ct.status & IPS_CONFIRMED)
 
 
+def always(off: int) -> Callable[[Draw], int]:
+    """Every draw gives this."""
+    return lambda _: off
+
+
 def one_ping_id_is_never_chosen(k: Release) -> bool:
     """Without a range the window is 0xFFFF ids wide: 65,535 is left out."""
     seen: list[int] = []
@@ -332,7 +337,7 @@ def one_ping_id_is_never_chosen(k: Release) -> bool:
     for off in (65534, 65535):
         world = world_of(k).with_hint(IPPROTO_ICMP, off)
         call = k.l4proto_unique_tuple(row, PING, NatRange(), Manip.SRC, ct)
-        follow(call, world, lambda _, off=off: off)  # type: ignore[misc]
+        follow(call, world, always(off))
     return seen == [65534, 0]
 
 

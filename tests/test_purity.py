@@ -76,7 +76,7 @@ def the_order_of_a_constant_set(key: int) -> int:
 
 
 def the_order_of_a_constant_set_in_a_comprehension(key: int) -> int:
-    return [len(name) + key for name in {"a", "bb", "ccc"}][0]  # noqa: RUF015
+    return [len(name) + key for name in {"a", "bb", "ccc"}][0]  # noqa: RUF015  # the fault to be found
 
 
 def the_order_of_a_global_set(key: int) -> int:
@@ -141,7 +141,7 @@ def a_hidden_import(key: int) -> int:
 
 
 def a_clock_by_another_way(key: int) -> int:
-    return key + int(cli.time.monotonic_ns())  # type: ignore[attr-defined]
+    return key + int(cli.time.monotonic_ns())  # type: ignore[attr-defined]  # cli does not export it
 
 
 def an_operating_system_s_random_numbers(key: int) -> int:
@@ -152,12 +152,12 @@ def a_stored_clock(key: int, now: Callable[[], int] = time.monotonic_ns) -> int:
     return key + now()
 
 
-def a_mutable_default(key: int, seen: list[int] = []) -> int:  # noqa: B006
+def a_mutable_default(key: int, seen: list[int] = []) -> int:  # noqa: B006  # the fault to be found
     seen.append(key)
     return key + len(seen)
 
 
-def a_mutable_keyword_default(key: int, *, seen: dict[int, int] = {}) -> int:  # noqa: B006
+def a_mutable_keyword_default(key: int, *, seen: dict[int, int] = {}) -> int:  # noqa: B006  # the fault to be found
     return seen.setdefault(key, len(seen))
 
 
@@ -346,7 +346,7 @@ def test_what_the_path_itself_does_is_named() -> None:
     """Not a helper's code but the path's own, with its own defaults."""
 
     @path
-    async def impure(key: int, seen: list[int] = []) -> int:  # noqa: B006
+    async def impure(key: int, seen: list[int] = []) -> int:  # noqa: B006  # the fault to be found
         return await RoverLoad(len(seen))
 
     @path
