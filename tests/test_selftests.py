@@ -319,7 +319,7 @@ def test_conntrack_reverse_clash(kernel: str) -> None:
     assert found == {IN_TIME, *REVERSE_CLASH[kernel]}
 
 
-@path
+@path(blind=True)
 async def flush(k: Release, t: CtTuple) -> None:
     """Delete the entry that has this key now, as ctnetlink would."""
     h = await k.find_get(k, t, DEFAULT_ZONE, 0)
