@@ -552,10 +552,12 @@ def _read_remap_exhaust(f: Fields) -> Trials:
     sport, packets = f.number("sport", high=U16), f.number("packets", 1, 1_000_000)
     hits, drops = f.number("delivered"), f.number("drops")
     first, distinct = f.number("first_port", high=U16), f.number("distinct")
-    f.skip("min", "max")
+    span = f.number("min", high=U16), f.number("max", high=U16)
     low, high = f.number("min_remapped", high=U16), f.number("max_remapped", high=U16)
     if first != sport or hits + drops != packets:
         raise Unplayable(f"{f.at('first_port')}: packets were lost on the way")
+    if span != (min(low, first), max(high, first)):
+        raise Malformed(f"{f.at('min')}: not the least and the greatest of the ports")
     return Trials(
         "remap_exhaust",
         IPPROTO_TCP,

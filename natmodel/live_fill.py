@@ -208,18 +208,18 @@ def counts(k: Release, trials: Trials) -> tuple[list[Hits], list[str]]:
     count = Hits(trials.kind, trials.reps, trials.hits, low, high)
     wrong = [f"{trials.hits} of {trials.reps}"] if count.is_impossible() else []
     if trials.kind == "fill":
-        wrong += _wrong_counters(whole, trials)
+        wrong += _wrong_counters(whole.counted, trials)
         if not min(trials.hits, 1) <= trials.distinct <= min(trials.free, trials.hits):
             wrong.append(f"{trials.distinct} different ports")
     return ([] if count.is_decided() else [count]), wrong
 
 
-def _wrong_counters(whole: Lost, trials: Trials) -> Iterator[str]:
-    """Each packet that is lost raises the same counters."""
+def _wrong_counters(counted: Sequence[str], trials: Trials) -> Iterator[str]:
+    """Each packet that is lost raises the counters `counted`; one that gets through raises none."""
     n = trials.reps - trials.hits
     told = dict(trials.counters)
     for name in sorted({*told, "drop", "insert_failed"}):
-        if told.get(name, 0) != n * whole.counted.count(name):
+        if told.get(name, 0) != n * counted.count(name):
             yield f"{name} rose by {told.get(name, 0)}"
 
 
@@ -237,8 +237,9 @@ def _exhausted(k: Release, trials: Trials) -> Iterator[str]:
         yield f"ports {trials.low} to {trials.high}"
     if trials.distinct != trials.hits or trials.hits > len(keys):
         yield f"{trials.hits} delivered from {trials.distinct} ports"
-    if trials.hits < trials.reps:
-        yield from _wrong_counters(lost(k, world, trials.protonum, trials.sport, r), trials)
+    missed = trials.hits < trials.reps
+    counted = lost(k, world, trials.protonum, trials.sport, r).counted if missed else ()
+    yield from _wrong_counters(counted, trials)
 
 
 def _window(k: Release, world: World, trials: Trials, r: NatRange) -> Window:

@@ -218,8 +218,9 @@ def test_another_destination_port_and_address_are_noticed() -> None:
         (14, {"evicted": 199}),
         (18, {"evicted": 100}),
         (20, {"delivered": 512, "distinct": 512, "drops": 188}),
-        (20, {"max_remapped": 512}),
+        (20, {"max": 512, "max_remapped": 512}),
         (20, {"stats": {"drop": 189}}),
+        (23, {"stats": {"drop": 1}}),  # all of them got through
     ],
 )
 def test_another_fill_is_noticed(n: int, changes: dict[str, Any]) -> None:
@@ -285,6 +286,13 @@ def test_bad_scenarios_have_one_clear_line(doc: dict[str, Any]) -> None:
 def test_bad_fill_files_have_one_clear_line(doc: dict[str, Any]) -> None:
     told = complaint(doc)
     assert not told or (told.startswith("here: ") and told.isprintable())
+
+
+@pytest.mark.parametrize("change", [{"min": 2}, {"max": 510}])
+def test_the_span_of_all_ports_is_that_of_the_remapped_and_the_first(change: dict[str, int]) -> None:
+    doc = document(FILLS[0])
+    doc["fill"][20].update(change)
+    assert complaint(doc) == "here: fill[20].min: not the least and the greatest of the ports"
 
 
 # ── odds ────────────────────────────────────────────────────────────────────────────────────────
