@@ -167,6 +167,8 @@ class Release:
     # bound)
     rng: str
     max_attempts: int | None
+    # net/core/secure_seq.c of the tree that names the row.  Where NAT does not ask for it
+    # (ASK_SECURE_PORT), trees of one row may differ in it.
     secure_port: SecurePortEphemeral
 
     # nf_nat_core.c: the by-source hash

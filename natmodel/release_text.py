@@ -17,6 +17,7 @@ from typing import Any, Final
 
 import attrs
 
+from natmodel.paths.nf_nat_l4proto_unique_tuple import ASK_SECURE_PORT
 from natmodel.release import Release
 from natmodel.values import proto_text
 
@@ -49,6 +50,13 @@ SAME: Final = " "
 CHANGED: Final = "*"
 
 
+def field_of(k: Release, name: str) -> object:
+    """A field of a row.  A function that nothing in NAT calls tells no rows apart."""
+    if name == "secure_port" and k.l4proto_unique_tuple not in ASK_SECURE_PORT:
+        return "not asked"
+    return getattr(k, name)
+
+
 def value_text(value: object) -> str:
     """A field of a row: a function's name, or the value itself."""
     if isinstance(value, frozenset):
@@ -57,7 +65,7 @@ def value_text(value: object) -> str:
 
 
 def _values(k: Release, family: str) -> tuple[str, ...]:
-    return tuple(value_text(getattr(k, name)) for name in FAMILIES[family][0])
+    return tuple(value_text(field_of(k, name)) for name in FAMILIES[family][0])
 
 
 def generations(rows: Sequence[Release], family: str) -> dict[tuple[str, ...], str]:
@@ -124,7 +132,7 @@ def row_lines(k: Release, width: int) -> Iterator[str]:
     names = [field.name for field in attrs.fields(Release)[2:]]
     widest = max(map(len, names))
     for name in names:
-        yield from _filled(f"  {name:{widest}}  ", value_text(getattr(k, name)), width)
+        yield from _filled(f"  {name:{widest}}  ", value_text(field_of(k, name)), width)
 
 
 # ── two rows ────────────────────────────────────────────────────────────────────────────────────
@@ -133,7 +141,7 @@ def row_lines(k: Release, width: int) -> Iterator[str]:
 def differing(a: Release, b: Release) -> list[str]:
     """The fields in which two rows differ."""
     names = [field.name for field in attrs.fields(Release)[2:]]
-    return [n for n in names if value_text(getattr(a, n)) != value_text(getattr(b, n))]
+    return [n for n in names if value_text(field_of(a, n)) != value_text(field_of(b, n))]
 
 
 def difference_lines(a: Release, b: Release, width: int) -> Iterator[str]:
@@ -144,7 +152,7 @@ def difference_lines(a: Release, b: Release, width: int) -> Iterator[str]:
     if not fields:
         yield from ("", "They are one row.")
     for name in fields:
-        left, right = getattr(a, name), getattr(b, name)
+        left, right = field_of(a, name), field_of(b, name)
         yield ""
         yield from _columns(f"{name}: {value_text(left)}", value_text(right), " ", width)
         if callable(left) and callable(right):

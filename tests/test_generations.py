@@ -25,6 +25,7 @@ from natmodel.ops import BysourceAdd, BysourceWrite, Call, Op, path
 from natmodel.paths.get_unique_tuple import in_range
 from natmodel.paths.packet import init_conntrack, nat_and_confirm, packets
 from natmodel.release import Packet, Release
+from natmodel.release_text import field_of, value_text
 from natmodel.releases import RELEASES
 from natmodel.run import Ran, follow, run
 from natmodel.values import (
@@ -932,3 +933,32 @@ def test_well_known_ports_are_not_kept(
     local = attrs.evolve(ct, local_origin=True)
     call = k.get_unique_tuple(k, t, NatRange(NF_NAT_RANGE_MAP_IPS, 30, 30), local, Manip.SRC)
     assert run(call, world_of(k)).result.sport == sport
+
+
+# ── who asks for a keyed hash (SPEC g.3) ────────────────────────────────────────────────────────
+
+
+def asks_secure_port(k: Release) -> bool:
+    """Does any walk of a free range, under any flags, ask for it?"""
+    asked: list[Op[Any]] = []
+
+    def listen(op: Op[Any] | Returned, reply: Any) -> None:
+        if isinstance(op, ops.SecurePort):
+            asked.append(op)
+
+    world = World(Background((), hashing(k, None)))
+    ct = Conn(7, POD, nf_ct_invert_tuple(POD))
+    for flags, manip in product(FLAG_SETS, Manip):
+        r = NatRange(NF_NAT_RANGE_MAP_IPS | flags, 30, 30, 2000, 3000)
+        follow(k.l4proto_unique_tuple(k, POD, r, manip, ct), world, lambda op: 0, listen)
+    return bool(asked)
+
+
+@pytest.mark.parametrize("kernel", RELEASES)
+def test_a_keyed_hash_is_a_start_from_2_6_35_to_4_20_only(kernel: str) -> None:
+    """Where NAT does not ask for one, no row tells kernels apart by theirs."""
+    k = RELEASES[kernel]
+    rows = list(RELEASES)
+    asks = rows.index("2.6.35.6") <= rows.index(kernel) <= rows.index("4.19.304")
+    assert asks_secure_port(k) is (asks and kernel != "4.18.0-394.el8")
+    assert (value_text(field_of(k, "secure_port")) != "not asked") is asks_secure_port(k)

@@ -289,7 +289,9 @@ def test_bad_fill_files_have_one_clear_line(doc: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("change", [{"min": 2}, {"max": 510}])
-def test_the_span_of_all_ports_is_that_of_the_remapped_and_the_first(change: dict[str, int]) -> None:
+def test_the_span_of_all_ports_is_that_of_the_remapped_and_the_first(
+    change: dict[str, int],
+) -> None:
     doc = document(FILLS[0])
     doc["fill"][20].update(change)
     assert complaint(doc) == "here: fill[20].min: not the least and the greatest of the ports"

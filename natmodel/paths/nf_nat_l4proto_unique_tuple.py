@@ -214,6 +214,10 @@ async def bounded_rounds_from_a_hash(
     return bounded_probe(k, w, ct, off, 0, t)
 
 
+# Under RANDOM these start at a keyed hash.  No NAT since 5.0 asks for one, nor does that of 2.6.24.
+ASK_SECURE_PORT = frozenset({rover_walk_probing_all, rover_walk, bounded_rounds_from_a_hash})
+
+
 # ── ICMP ids and GRE keys, from a static counter (<= 4.20) ──────────────────────────────────────
 
 
