@@ -226,14 +226,15 @@ CHANGES: Final = (
     Change(
         "an entry of the same origin does not count as taken",
         _in("5.0"),
-        "READ 4.20.0, 5.0.1, 4.19.13, 4.19.66, 4.14.177; ML 4e35c1cb9460",
-        _at(v4_19=(14, 66), v4_14=(1, 177)),
+        "READ 4.20.0, 5.0.1, 4.19.13, 4.19.66, 4.14.177, 4.9.154, 4.9.214; ML 4e35c1cb9460",
+        _at(v4_19=(14, 66), v4_14=(1, 177), v4_9=(155, 214)),
     ),
     Change(
         "walks are bounded and start at random, without a hint",
         _in("5.0"),
-        "ML 6ed5943f8735, 4.19.228, 4.9.300; READ 4.20.0, 5.0.1, 4.14.177, 4.14.280, 4.19.304",
-        _at(v4_19=228, v4_14=(178, 280), v4_9=300),
+        "ML 6ed5943f8735, 4.19.228, 4.14.265, 4.9.300; READ 4.20.0, 5.0.1, 4.14.177, 4.14.280, "
+        "4.19.304, 4.9.273, 4.9.337",
+        _at(v4_19=228, v4_14=265, v4_9=300),
     ),
     Change(
         "RANDOM starts at random too: no secure_port; ICMP ids come from a window of one",
@@ -264,12 +265,19 @@ CHANGES: Final = (
         _in("5.6"),
         "READ 5.6.4, 5.4.286; ML 6a757c07e51f",
     ),
+    Change(
+        "the first reply leaves a reply-only entry alone",
+        _in("5.9"),
+        "ML c46172147ebb, 5.8.8; READ 5.7.14, 5.8.1, 5.8.18, 5.9.1",
+        _at(v5_8=8),
+    ),
     Change("resolved clashes count as clash_resolve", _in("5.10"), "READ 5.9.1, 5.10.7"),
     Change(
         "an entry of the same origin counts as taken if its zone differs",
         _in("5.11"),
-        "ML, 5.10.17; READ 5.10.7, 5.11.0, 5.4.195, 4.19.95, 4.19.222, 4.14.177, 4.14.280",
-        _at(v5_10=17, v5_4=(1, 195), v4_19=(96, 222), v4_14=(178, 280)),
+        "ML, 5.10.17, 4.14.222; READ 5.10.7, 5.11.0, 5.4.195, 4.19.95, 4.19.222, 4.14.177, "
+        "4.14.280, 4.9.229, 4.9.273",
+        _at(v5_10=17, v5_4=(1, 195), v4_19=(96, 222), v4_14=222, v4_9=(230, 273)),
     ),
     Change(
         "hashes are SipHash and know the zone, chains have a limit (8 to 31 at random)",
@@ -283,7 +291,7 @@ CHANGES: Final = (
         only_rc=((5, 17), 1, 7),
     ),
     Change(
-        "confirm sets CONFIRMED before it tests for clashes",
+        "confirm sets CONFIRMED before it tests for clashes, and drops what has outdated extensions",
         _in("5.19"),
         "READ 5.17-rc5, 5.19.0; ML 8a75a2c17410",
     ),
@@ -358,17 +366,18 @@ CHANGES: Final = (
         ),
     ),
     Change("ICMP clashes are resolved", _in("7.0"), "ML f7becf0dad8f; READ 6.19.9, 7.0.0"),
+    Change(
+        "confirm does not mind that a connection's extensions are outdated",
+        _in("7.1"),
+        "Debian changelog, 6.12.97; READ 6.12.0, 6.12.117, 6.1.192, 6.18.2, 6.19.9, 7.0.0, 7.1.5; "
+        "6.18.44, running, has no nf_ct_ext_bump_genid",
+        _at(v7_0=(1, None), v6_19=(10, None), v6_18=(3, 44), v6_12=97, v6_6=(64, None)),
+    ),
     Change("UDPLITE is unknown", _in("7.1"), "READ 7.0.0, 7.1.5"),
 )
 
 # What the table does not tell apart.
 ASIDE: Final = (
-    Change(
-        "the first reply leaves a reply-only entry alone",
-        _in("5.9"),
-        "ML c46172147ebb, 5.8.8",
-        _at(v5_8=8),
-    ),
     Change("NAT and confirm wait for the last pass of a VRF", _in("5.17"), "READ 5.17-rc5", rc=5),
     Change(
         "a queued packet is dropped if its unconfirmed connection is shared",
@@ -380,12 +389,6 @@ ASIDE: Final = (
         "a queued packet is not looked up again when it returns",
         _in("6.12"),
         "ML 8af79d3edb5f",
-    ),
-    Change(
-        "confirm does not mind that a connection's extensions are outdated",
-        _in("7.1"),
-        "READ 7.0.0, 7.1.5, 6.12.117, 6.1.192",
-        _at(v6_12=(1, 117), v6_1=(1, 192)),
     ),
 )
 
@@ -403,6 +406,9 @@ _ROWS: Final = """
 4.7.4 4.8.17
 4.9.0 4.10.1 4.10.17
 4.9.154
+4.9.229 4.9.214
+4.9.273
+4.9.337
 4.12.0
 4.13.9
 4.14.177
@@ -418,7 +424,8 @@ _ROWS: Final = """
 5.2.1
 5.3.1
 5.4.286 5.4.195
-5.8.1 5.6.4 5.7.14 5.9.1
+5.8.1 5.6.4 5.7.14
+5.9.1 5.8.18
 5.10.7
 5.10.262
 5.11.0 5.11.14 5.14.0-rc5

@@ -265,6 +265,19 @@ class IdIncrement(Op[int]):
     protonum: int
 
 
+# ── extensions of connections ───────────────────────────────────────────────────────────────────
+
+
+@attrs.frozen(cache_hash=True)
+class ExtGenidLoad(Op[int]):
+    """atomic_read(&nf_conntrack_ext_genid): 1 at first, so that 0 is no generation."""
+
+
+@attrs.frozen(cache_hash=True)
+class ExtGenidIncrement(Op[None]):
+    """atomic_inc(&nf_conntrack_ext_genid)."""
+
+
 # ── the senders' clocks (scenarios with retransmissions only) ───────────────────────────────────
 
 

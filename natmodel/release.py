@@ -31,13 +31,17 @@ from natmodel.values import (
     Zone,
 )
 
+Ext = Literal["none", "new", "masquerade"]
+
 
 @attrs.frozen
 class Packet:
     """The first packet of a connection, as conntrack and the NAT hooks meet it.
 
     `id` names the connection it may create.  `dst` and `src` are what the rules ask for; None is a
-    null binding.  `td_end` is the end of the SYN's sequence space (u32).
+    null binding.  `td_end` is the end of the SYN's sequence space (u32).  `ext` says when its
+    connection is given its first extension: "new", when it is made (for accounting, events, labels);
+    "masquerade", by MASQUERADE before it sets up the source; or "none".
     """
 
     id: int
@@ -48,6 +52,7 @@ class Packet:
     net: int = 0
     td_end: int = 1
     has_master: bool = False
+    ext: Ext = "none"
 
 
 @attrs.frozen(cache_hash=True)
@@ -138,6 +143,9 @@ class Release:
     # what makes a bucket of the raw hash and the table's size
     hash_bucket: HashBucket
 
+    # nf_conntrack_extend.c: the first extension of a connection
+    ext_add: Callable[[Release, Conn], Call[Conn]]
+
     # nf_conntrack_core.c: confirm
     confirm: Callable[[Release, Conn, int], Call[Confirmed]]
     lock: Callable[[Conn], Op[None]]
@@ -146,6 +154,8 @@ class Release:
     resolve_clash: Callable[[Release, Conn, Node], Call[Confirmed]]
     merge: Callable[[Release, Conn, Node], Call[Confirmed | None]]
     resolve_clash_harder: Callable[[Release, Conn], Call[Confirmed | None]]
+    # nf_conntrack_proto_udp.c: a datagram of an entry that no answer has been seen of
+    udp_refresh_unreplied: Callable[[Release, Skb, Conn], Call[Skb]]
     # MIN_CHAINLEN and the modulus of the random part; None where chains may grow
     chain_limit: tuple[int, int] | None
     # the name of the function that draws it; "" where there is none

@@ -27,8 +27,11 @@ FAMILIES: Final[dict[str, tuple[tuple[str, ...], str]]] = {
     "taken": (("tuple_taken", "hash_zone_id"), "is a key taken?"),
     "hash": (("hash_conntrack_raw", "hash_bucket"), "hash of the conntrack table"),
     "link": (("confirm", "lock"), "confirm: locks and links"),
-    "test": (("test_keys", "clash"), "confirm: tests and counters"),
-    "clash": (("resolve_clash", "merge", "resolve_clash_harder"), "clash resolution"),
+    "test": (("test_keys", "clash", "ext_add"), "confirm: tests and counters"),
+    "clash": (
+        ("resolve_clash", "merge", "resolve_clash_harder", "udp_refresh_unreplied"),
+        "clash resolution",
+    ),
     "lim": (("chain_limit", "rng_below"), "chain limit: least, width"),
     "tree": (("get_unique_tuple", "range_flags", "find_best_ips"), "choice of a tuple"),
     "used": (("used_tuple", "used_tuple_new", "used_tuple_harder"), "is a tuple used?"),

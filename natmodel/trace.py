@@ -66,6 +66,8 @@ class What(Enum):
     ID_INCREMENT = "++id"
     RANDOM = "random"
     SECURE_PORT = "secure_port"
+    EXT_GENID = "ext genid"
+    EXT_GENID_INCREMENT = "++ext genid"
     SET_TIMER = "wait"
     TIMER_FIRES = "timer fires"
     IDLE = "idle"
@@ -87,6 +89,8 @@ _OPS: Final[dict[type, What]] = {
     ops.RandomBelow: What.RANDOM,
     ops.RhltableLookup: What.RANDOM,
     ops.SecurePort: What.SECURE_PORT,
+    ops.ExtGenidLoad: What.EXT_GENID,
+    ops.ExtGenidIncrement: What.EXT_GENID_INCREMENT,
     ops.SetTimer: What.SET_TIMER,
     ops.TimerFires: What.TIMER_FIRES,
     ops.Idle: What.IDLE,

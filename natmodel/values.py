@@ -289,7 +289,8 @@ class Conn:
 
     `timeout` is relative to now in jiffies: an entry with timeout <= 0 has expired; for a connection
     that is not confirmed it is the value that confirm will add to now.  `td_end` is
-    proto.tcp.seen[0].td_end (u32).  `refcount` 0 means: being freed, but still hashed.
+    proto.tcp.seen[0].td_end (u32).  `refcount` 0 means: being freed, but still hashed.  `ext_genid` is
+    ct->ext->gen_id; 0: no extension, or none whose age confirm still minds.
     """
 
     id: int
@@ -305,6 +306,7 @@ class Conn:
     has_master: bool = False
     local_origin: bool = False
     tcp: IpCtTcp = NO_SEGMENT
+    ext_genid: int = 0
 
     def tuplehash(self, direction: int) -> CtTuple:
         """kernel: ct->tuplehash[direction].tuple"""

@@ -835,7 +835,7 @@ def _read_flow(value: object, at: str) -> Flow:
     manip = f.word("manip", _MANIPS)
     done = IPS_SRC_NAT_DONE if manip is Manip.SRC else IPS_DST_NAT_DONE
     if in_table or ct.status & done:
-        raise Unplayable(f"{at}: it has been set up before")
+        raise Unplayable(f"{at}: it has been set up before, where kernels stop, or warn and drop")
     flow = Flow(ct, _read_range(f.nested("config"), ct.orig.l3num), manip)
     f.end()
     return flow

@@ -300,7 +300,7 @@ class World:
     hash since, newest first, and `bysource_gone` who left it; `hints` the static search hints that are
     not 0; `secure` the keyed hashes drawn so far; `locked` the connections whose bucket locks are held;
     `timers` the senders' clocks where packets are retransmitted; `found` which sources the by-source
-    table of 4.9 .. 4.13 has been found to find (0) or not.
+    table of 4.9 .. 4.13 has been found to find (0) or not; `ext_genid` the generation of extensions.
     """
 
     background: Background
@@ -314,6 +314,7 @@ class World:
     locked: tuple[Conn, ...] = ()
     timers: Timers | None = None
     found: tuple[tuple[Source, int], ...] = ()
+    ext_genid: int = 1
 
     def arranged(
         self,
@@ -528,6 +529,14 @@ def increment_id(w: World, op: ops.IdIncrement) -> tuple[int, World]:
     return value, w.with_hint(op.protonum, value)
 
 
+def load_ext_genid(w: World, op: ops.ExtGenidLoad) -> tuple[int, World]:
+    return w.ext_genid, w
+
+
+def increment_ext_genid(w: World, op: ops.ExtGenidIncrement) -> tuple[None, World]:
+    return None, attrs.evolve(w, ext_genid=w.ext_genid + 1)
+
+
 def set_timer(w: World, op: ops.SetTimer) -> tuple[None, World]:
     assert w.timers is not None
     at = tuple(sorted((*w.timers.set, op.at)))
@@ -570,6 +579,8 @@ REPLIES: Final[dict[type, Callable[[World, Any], tuple[Any, World]]]] = {
     ops.RoverStore: store_rover,
     ops.IdLoad: load_hint,
     ops.IdIncrement: increment_id,
+    ops.ExtGenidLoad: load_ext_genid,
+    ops.ExtGenidIncrement: increment_ext_genid,
     ops.SetTimer: set_timer,
     ops.TimerFires: timer_fires,
     ops.Idle: idle,
@@ -658,7 +669,8 @@ def answers(w: World, op: Op[Any], choose: Chooser) -> Iterator[Answer]:
             reply, after = REPLIES[type(op)](w, op)
         except Blocked:
             return
-        yield Answer(ONE, reply, after)
+        counted = (op.name,) if isinstance(op, ops.Count) else ()
+        yield Answer(ONE, reply, after, counted=counted)
 
 
 def _outcomes(w: World, op: Draw, choose: Chooser) -> Iterator[Answer]:

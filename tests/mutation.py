@@ -33,8 +33,11 @@ VECTORS: Final = Path(__file__).parent / "vectors"
 JUDGES: Final = (
     "tests/test_generations.py",
     "tests/test_paths_from_spec.py",
+    "tests/test_extensions.py",
+    "tests/test_findings.py",
     "tests/test_router.py",
     "tests/test_retransmit.py",
+    "tests/test_selftests.py",
     "tests/test_race.py",
 )
 SECONDS: Final = 240
@@ -52,6 +55,24 @@ EQUIVALENT: Final[dict[str, str]] = {
         ),
         "a local value",
     ),
+    **dict.fromkeys(
+        (
+            "get_unique_tuple: 0 -> 1 in t.with_dst(0).with_dport(0)",
+            "get_unique_tuple: 0 -> -1 in t.with_dst(0).with_dport(0)",
+            "get_unique_tuple: 0 -> 1 in t.with_dst(0)",
+            "get_unique_tuple: 0 -> -1 in t.with_dst(0)",
+        ),
+        "any one number is nobody's destination: what is drawn for a source is named by the source",
+    ),
+    "get_unique_tuple: swap 'if not cts or await RhltableLookup(source_alone(t)) != 0:' and "
+    "'results = (mapped_source(ct, t) for ct in cts)'": "a local value",
+    "get_unique_tuple: swap 'if await RhltableLookup(source_alone(t)) != 0:' and "
+    "'result = mapped_source(ct, t)'": "a local value",
+    "nf_nat_used_tuple: swap 'uses_nat = IPS_NAT_MASK | IPS_SEQ_ADJUST_BIT' and "
+    "'if not await nf_nat_used_tuple(k, t, ignored):'": "a local constant",
+    # nf_nat_used_tuple_new*: t is ignored.orig, for what DNAT has changed got out before
+    "nf_nat_used_tuple: drop h.ct.reply != ignored.orig of h.ct.orig != ignored.reply or "
+    "h.ct.reply != ignored.orig": "what is found as a REPLY has t, that is ignored.orig, for its reply",
     "nf_conntrack_confirm: swap 'await k.lock(ct)' and 'done = await k.test_keys(k, ct)'": (
         "one section: if the lock is held, none of it happens"
     ),
@@ -283,12 +304,19 @@ def mutants(module: str) -> Iterator[Mutant]:
 
 
 def function_at(tree: ast.Module, line: int) -> str:
-    """The function that this line is in; "" for a constant's."""
+    """The function or the constant that this line is in."""
     for node in tree.body:
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            if node.lineno <= line <= (node.end_lineno or 0):
-                return node.name
+        if node.lineno <= line <= (node.end_lineno or 0):
+            return name_of(node)
     return ""
+
+
+def name_of(node: ast.stmt) -> str:
+    """What a statement of a module defines; "" if neither a function nor a constant."""
+    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+        return node.name
+    targets = node.targets if isinstance(node, ast.Assign) else ()
+    return next((target.id for target in targets if isinstance(target, ast.Name)), "")
 
 
 # ── judges ──────────────────────────────────────────────────────────────────────────────────────
@@ -376,15 +404,15 @@ def light_vectors() -> dict[str, list[Any]]:
 
 
 def users() -> dict[str, list[str]]:
-    """Function of natmodel/paths -> the rows that run it, in the order of their versions."""
+    """Function or constant of natmodel/paths -> the rows that use it, in the order of their versions."""
     from natmodel.release import Release
     from natmodel.releases import RELEASES
 
     functions = {
-        node.name: node
+        name: node
         for path in PATHS.glob("[a-z]*.py")
         for node in ast.parse(path.read_text(encoding="utf-8")).body
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        if (name := name_of(node))
     }
     found: dict[str, list[str]] = {}
     for k in RELEASES.values():

@@ -18,8 +18,9 @@ import pytest
 from natmodel.boot import hashing
 from natmodel.draws import every_walk
 from natmodel.ops import RhltableLookup, path
+from natmodel.paths.nf_hooks import resolve_normal_ct
 from natmodel.paths.packet import packets
-from natmodel.release import Fate, Packet, Release
+from natmodel.release import Fate, Packet, Release, Skb, absent
 from natmodel.releases import RELEASES
 from natmodel.run import Ran, follow
 from natmodel.scenario import Scenario
@@ -225,6 +226,21 @@ def the_same_tuple_in_another_zone_is_given_its_port(k: Release) -> bool:
     return verdicts(sent(k, world_of(k), *tenants, draw=7)) == [NF_ACCEPT, NF_DROP]
 
 
+def only_one_answer_comes_back(k: Release) -> bool:
+    """One socket's two datagrams, sent to two servers: who may have the second entry's answers?"""
+    if k.resolve_clash is absent:
+        return False
+    first, other = (entry(UDP, UDP.with_dst(server), server) for server in (21, 22))
+    clash = attrs.evolve(other, status=other.status & ~IPS_CONFIRMED)
+    world = follow(k.confirm(k, clash, 0), world_of(k, first), lambda _: 0).world
+    answered = []
+    for _ in range(2):
+        ran = follow(resolve_normal_ct(k, Skb(9, other.reply)), world, lambda _: 0)
+        answered.append(not ran.result.is_new)
+        world = ran.world
+    return answered == [True, False]
+
+
 def a_reverse_clash_after_an_answer_changes_the_port(k: Release) -> bool:
     """An entry that has seen its answer, and the other side begins anew from the same two ports."""
     theirs = nf_ct_invert_tuple(UDP)
@@ -352,6 +368,7 @@ FINDINGS: Final[tuple[Callable[[Release], bool], ...]] = (
     a_forced_remap_can_give_the_port_back,
     a_mapping_is_reused_by_chance_only,
     the_same_tuple_in_another_zone_is_given_its_port,
+    only_one_answer_comes_back,
     a_reverse_clash_after_an_answer_changes_the_port,
     a_reverse_clash_is_let_pass_and_then_dropped,
     a_datagram_keeps_a_port_that_is_taken,

@@ -23,8 +23,9 @@ from natmodel.boot import Boot, hashing
 from natmodel.draws import eager
 from natmodel.ops import BysourceAdd, BysourceWrite, Call, Op, path
 from natmodel.paths.get_unique_tuple import in_range
+from natmodel.paths.nf_hooks import resolve_normal_ct
 from natmodel.paths.packet import init_conntrack, nat_and_confirm, packets
-from natmodel.release import Packet, Release
+from natmodel.release import Packet, Release, Skb
 from natmodel.release_text import field_of, value_text
 from natmodel.releases import RELEASES
 from natmodel.run import Ran, follow, run
@@ -35,10 +36,12 @@ from natmodel.values import (
     IPPROTO_SCTP,
     IPPROTO_TCP,
     IPPROTO_UDP,
+    IPPROTO_UDPLITE,
     IPS_CONFIRMED,
     IPS_DST_NAT,
     IPS_DST_NAT_DONE,
     IPS_DYING,
+    IPS_SEEN_REPLY,
     IPS_SRC_NAT,
     IPS_SRC_NAT_DONE,
     NF_ACCEPT,
@@ -750,7 +753,8 @@ LATER: Final = {
     "dying, in a clash": (D, ("insert_failed",)),
     "confirmed": (D, ()),
 }
-OUTCOMES.update(dict.fromkeys(("4.19.66", "5.8.1", "5.15.0", "5.19.0", "6.12.117", "7.3.4"), LATER))
+LATE: Final = ("4.19.66", "5.8.1", "5.15.0", "5.19.0", "6.12.117", "6.17.0", "7.3.4")
+OUTCOMES.update(dict.fromkeys(LATE, LATER))
 OUTCOMES["4.18.0-394.el8"] = OUTCOMES["4.15.0"]
 
 
@@ -899,7 +903,44 @@ def test_a_free_reply_key_is_enough(kernel: str, counters: tuple[str, ...] | Non
         assert (node.direction, node.ct.timeout) == (1, 250)
 
 
-@pytest.mark.parametrize("kernel", ["4.7.4", "5.4.286", "5.8.1", "5.10.7"])
+@pytest.mark.parametrize(
+    ("kernel", "deletes"),
+    [("5.8.1", True), ("5.9.1", False), ("4.18.0-394.el8", False), ("7.3.4", False)],
+)
+@pytest.mark.parametrize("protonum", [IPPROTO_UDP, IPPROTO_UDPLITE])
+def test_an_answer_to_a_reply_only_entry(kernel: str, deletes: bool, protonum: int) -> None:
+    """SPEC f.5: up to 5.8.7 the first deletes it, and the next belongs to nobody."""
+    k = RELEASES[kernel]
+    if protonum not in k.trackers:
+        return
+    twin, entry = (_of_protocol(ct, protonum) for ct in (REPLY_ONLY, ENTRY))
+    world = alone(k.confirm(k, twin, 0), world_of(k, entry)).world
+    for is_new in (False, deletes):
+        ran = alone(resolve_normal_ct(k, Skb(9, twin.reply)), world)
+        skb, world = ran.result, ran.world
+        assert (skb.verdict, skb.is_new) == (NF_ACCEPT, is_new)
+        assert skb.ct.id == (9 if is_new else 7)
+        if not is_new:
+            assert skb.ct.status & IPS_SEEN_REPLY
+        assert [(n.ct.id, n.direction, n.ct.timeout) for n in world.linked] == (
+            [] if deletes else [(7, 1, 250)]
+        )
+
+
+def test_an_answer_to_a_whole_entry_deletes_nothing() -> None:
+    k = RELEASES["5.8.1"]
+    world = alone(k.confirm(k, NEW, 0), world_of(k)).world
+    ran = alone(resolve_normal_ct(k, Skb(9, NEW.reply)), world)
+    assert (ran.result.ct.id, len(ran.world.linked)) == (NEW.id, 2)
+    assert all(node.ct.status & IPS_SEEN_REPLY for node in ran.world.linked)
+
+
+def _of_protocol(ct: Conn, protonum: int) -> Conn:
+    orig, reply = (attrs.evolve(t, protonum=protonum) for t in (ct.orig, ct.reply))
+    return attrs.evolve(ct, orig=orig, reply=reply)
+
+
+@pytest.mark.parametrize("kernel", ["4.7.4", "5.4.286", "5.8.1", "5.9.1", "5.10.7"])
 def test_what_a_merge_counts(kernel: str) -> None:
     """SPEC f.3: insert_failed up to 5.9, clash_resolve from 5.10 on."""
     k = RELEASES[kernel]
@@ -933,6 +974,37 @@ def test_well_known_ports_are_not_kept(
     local = attrs.evolve(ct, local_origin=True)
     call = k.get_unique_tuple(k, t, NatRange(NF_NAT_RANGE_MAP_IPS, 30, 30), local, Manip.SRC)
     assert run(call, world_of(k)).result.sport == sport
+
+
+# ── NAT comes too late (SPEC d) ─────────────────────────────────────────────────────────────────
+
+
+def late(k: Release, status: int) -> Conn:
+    """A confirmed connection after its source was to be set up, by a rule that maps it."""
+    ct = Conn(7, POD, nf_ct_invert_tuple(POD), IPS_CONFIRMED | status)
+    r = NatRange(NF_NAT_RANGE_MAP_IPS, 30, 30)
+    result = follow(k.setup_info(k, ct, r, Manip.SRC), world_of(k), lambda _: 0).result
+    assert isinstance(result, Conn)
+    return result
+
+
+@pytest.mark.parametrize("kernel", RELEASES)
+def test_a_connection_that_was_confirmed_before_nat_was_there(kernel: str) -> None:
+    """READ: 2.6.24 gives it a null binding, later kernels leave it alone."""
+    ct = late(RELEASES[kernel], 0)
+    assert ct.reply.dst == POD.src  # no rule has mapped it
+    assert (ct.status == IPS_CONFIRMED | IPS_SRC_NAT_DONE) is (kernel == "2.6.24")
+    assert (ct.status == IPS_CONFIRMED) is (kernel != "2.6.24")
+
+
+@pytest.mark.parametrize("kernel", RELEASES)
+def test_a_confirmed_connection_with_one_manip_gets_the_other_up_to_4_11(kernel: str) -> None:
+    """READ 4.9.154, 4.10.17, 4.12.0: what has a NAT extension is set up, confirmed or not."""
+    ct = late(RELEASES[kernel], IPS_DST_NAT_DONE)
+    rows = list(RELEASES)
+    mapped = rows.index(kernel) < rows.index("4.12.0")
+    assert (ct.reply.dst == 30) is mapped
+    assert (ct.status & IPS_SRC_NAT_DONE != 0) is mapped
 
 
 # ── who asks for a keyed hash (SPEC g.3) ────────────────────────────────────────────────────────

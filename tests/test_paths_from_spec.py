@@ -28,6 +28,7 @@ from natmodel.ops import (
     ReadChain,
     UnlockBuckets,
     Warn,
+    path,
 )
 from natmodel.paths import (
     get_unique_tuple,
@@ -191,6 +192,32 @@ def test_only_tcp_evicts() -> None:
     made, used = play(call, [Node(entry, IP_CT_DIR_REPLY)])
     assert used
     assert made_of(Count, made) == [Count("found")]
+
+
+# ── a clash with our own reverse (SPEC c.3; nf_nat_used_tuple_new) ──────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("kernel", "used"), [("6.6.63", True), ("6.17.0", True), ("6.19.9", False)]
+)
+def test_until_6_19_a_reverse_clash_must_be_found_as_a_reply(kernel: str, used: bool) -> None:
+    """Only a datagram to its own sender has a reverse that its own tuple finds as ORIGINAL."""
+    t = CtTuple(AF_INET, IPPROTO_UDP, 10, 53, 10, 53)
+    ct = Conn(7, t, t)
+    h = Node(Conn(1000, t, t, IPS_CONFIRMED), IP_CT_DIR_ORIGINAL)
+
+    @path
+    async def taken(_: Release, key: CtTuple, ignored: Conn) -> bool:
+        return True
+
+    @path
+    async def found(_: Release, key: CtTuple, zone: Zone, net: int) -> Node | None:
+        return h
+
+    k = attrs.evolve(RELEASES[kernel], tuple_taken=taken, find_get=found)
+    made, answer = play(k.used_tuple_new(k, t, ct))
+    assert made == []
+    assert answer is used
 
 
 # ── reaping (SPEC e; nf_ct_gc_expired, 4.9 and later) ───────────────────────────────────────────

@@ -167,7 +167,7 @@ async def confirm_only(k: Release, p: Packet) -> Fate | Call[Fate]:
 CLASH_WITHOUT_NAT = by_row(
     {
         "2.6.24 .. 4.4.155": FAILED,
-        "4.7.4 .. 4.18.0, 4.19.1 .. 5.8.1": MERGED_AND_FAILED,
+        "4.7.4 .. 4.18.0, 4.19.1 .. 5.9.1": MERGED_AND_FAILED,
         "4.18.0-394.el8, 5.10.7 .. 7.3.4": MERGED_AND_RESOLVED,
     }
 )
@@ -189,7 +189,7 @@ CLASH_TO_ONE_SERVER = by_row(
         # ed07d9a021df: or the very same connection; but who meets its twin on its way changes its port
         "4.19.1": {MERGED_AND_FAILED, DROPPED_AND_FAILED},
         # 4e35c1cb9460: and the twin is no hindrance
-        "4.14.177 .. 4.14.280, 4.19.66 .. 5.8.1": {MERGED_AND_FAILED},
+        "4.14.177 .. 4.14.280, 4.19.66 .. 5.9.1": {MERGED_AND_FAILED},
         "4.18.0-394.el8, 5.10.7 .. 7.3.4": {MERGED_AND_RESOLVED},
     }
 )
@@ -207,7 +207,7 @@ CLASH_TO_TWO_SERVERS = by_row(
     {
         "2.6.24 .. 4.4.155": FAILED,
         "4.7.4 .. 4.18.0, 4.19.1 .. 5.4.286": DROPPED_AND_FAILED,
-        "5.8.1": end(INSERTED, REPLY_ONLY),
+        "5.8.1 .. 5.9.1": end(INSERTED, REPLY_ONLY),
         "4.18.0-394.el8, 5.10.7 .. 7.3.4": end(INSERTED, REPLY_ONLY, counted="clash_resolve"),
     }
 )
@@ -228,7 +228,7 @@ LOSES_NO_DATAGRAM = by_row(
 )
 COUNTS_EACH_CLASH_RESOLVED = by_row(
     {
-        "2.6.24 .. 4.18.0, 4.19.1 .. 5.8.1": False,
+        "2.6.24 .. 4.18.0, 4.19.1 .. 5.9.1": False,
         "4.18.0-394.el8, 5.10.7 .. 7.3.4": True,
     }
 )
@@ -301,7 +301,7 @@ REVERSE_CLASH = by_row(
         "2.6.24 .. 4.4.155": {FAILED},
         "4.7.4 .. 4.18.0, 4.19.1 .. 5.4.286": {DROPPED_AND_FAILED},
         # the null binding finds its reply key used and changes the port; since 5.6 it then gets through
-        "5.8.1": {DROPPED_AND_FAILED, CHANGED},
+        "5.8.1 .. 5.9.1": {DROPPED_AND_FAILED, CHANGED},
         "4.18.0-394.el8, 5.10.7 .. 6.6.9, 6.8.0": {
             DROPPED_AND_FAILED,
             attrs.evolve(CHANGED, counted=("clash_resolve",)),
@@ -363,7 +363,7 @@ LATE = by_row(
     {
         "2.6.24 .. 4.4.155": end(DROPPED, counted="insert_failed"),
         "4.7.4 .. 4.18.0, 4.19.1 .. 5.4.286": end(DROPPED, counted="drop insert_failed"),
-        "5.8.1": end(REPLY_ONLY_MOVED),
+        "5.8.1 .. 5.9.1": end(REPLY_ONLY_MOVED),
         "4.18.0-394.el8, 5.10.7 .. 6.6.9, 6.8.0": end(REPLY_ONLY_MOVED, counted="clash_resolve"),
         "6.6.63, 6.11.11": end(DROPPED, counted="drop insert_failed"),
         "6.12.0 .. 7.3.4": end(MERGED, counted="clash_resolve"),
@@ -522,12 +522,13 @@ FIRST_KEEPS_IT = end(INSERTED, MOVED, MOVED)
 ALL_BUT_ONE_LOST = end(INSERTED, DROPPED, DROPPED, counted="drop drop insert_failed insert_failed")
 
 # SPEC e: same-origin entries were skipped in whatever zone they are (4e35c1cb9460, 5.0; until 5.11 and
-# stable 5.10.17, 5.4.195, 4.19.222, 4.14.280).  Zones have directions since 4.3.
+# stable 5.10.17, 5.4.195, 4.19.222, 4.14.222, 4.9.273).  Zones have directions since 4.3.
 NAT_ZONES = by_row(
     {
         "2.6.24 .. 3.18.20": None,
-        "4.4.0 .. 4.13.9, 4.14.280 .. 4.19.1, 4.19.222 .. 4.19.304": FIRST_KEEPS_IT,
-        "4.14.177, 4.19.66, 5.0.1 .. 5.3.1, 5.8.1 .. 5.10.7": ALL_BUT_ONE_LOST,
+        "4.4.0 .. 4.9.154, 4.9.273 .. 4.13.9": FIRST_KEEPS_IT,
+        "4.14.280 .. 4.19.1, 4.19.222 .. 4.19.304": FIRST_KEEPS_IT,
+        "4.9.229, 4.14.177, 4.19.66, 5.0.1 .. 5.3.1, 5.8.1 .. 5.10.7": ALL_BUT_ONE_LOST,
         "5.4.286, 5.10.262 .. 7.3.4": FIRST_KEEPS_IT,
     }
 )

@@ -22,11 +22,13 @@ from natmodel.ops import (
     atomic,
     path,
 )
+from natmodel.paths.nf_conntrack_extend import nf_ct_ext_valid
 from natmodel.paths.nf_conntrack_find import (
     equal_in_zone,
     equal_in_zone_of_direction,
     nf_ct_key_equal,
 )
+from natmodel.paths.nf_nat_used_tuple import nf_ct_delete
 from natmodel.release import Confirmed, Release
 from natmodel.values import (
     IP_CT_DIR_ORIGINAL,
@@ -50,8 +52,8 @@ def dropped(ct: Conn, cause: str, clash: Conn | None = None) -> Confirmed:
 
 
 def inserted(ct: Conn) -> Confirmed:
-    """In the table and referenced by it."""
-    ct = attrs.evolve(ct, status=ct.status | IPS_CONFIRMED, refcount=2)
+    """In the table and referenced by it.  Whoever meets it there does not mind its extensions' age."""
+    ct = attrs.evolve(ct, status=ct.status | IPS_CONFIRMED, refcount=2, ext_genid=0)
     return Confirmed(NF_ACCEPT, ct, ct.id, False, "inserted")
 
 
@@ -62,13 +64,30 @@ def inserted(ct: Conn) -> Confirmed:
 async def confirm_linking_one_by_one(k: Release, ct: Conn, ctinfo_dir: int) -> Confirmed:
     """ORIGINAL is linked, then REPLY: a reader can come in between.
 
-    kernel: __nf_conntrack_confirm (2.6.35 .. 6.15)
+    kernel: __nf_conntrack_confirm (2.6.35 .. 5.18)
     """
     if ctinfo_dir != IP_CT_DIR_ORIGINAL:
         return Confirmed(NF_ACCEPT, ct, ct.id, False, "not the ORIGINAL direction")
     done = await atomic(test_and_link_original(k, ct))
     if done.cause == "inserted":
         await atomic(link_reply(k, done.ct))
+    return done
+
+
+@path
+async def confirm_linking_one_by_one_with_genid(
+    k: Release, ct: Conn, ctinfo_dir: int
+) -> Confirmed | Call[Confirmed]:
+    """As confirm_linking_one_by_one; then its extensions' generation is looked at once more.
+
+    kernel: __nf_conntrack_confirm (5.19 .. 6.15)
+    """
+    if ctinfo_dir != IP_CT_DIR_ORIGINAL:
+        return Confirmed(NF_ACCEPT, ct, ct.id, False, "not the ORIGINAL direction")
+    done = await atomic(test_and_link_original(k, ct))
+    if done.cause == "inserted":
+        await atomic(link_reply(k, done.ct))
+        return drop_if_outdated(k, ct, done)
     return done
 
 
@@ -96,11 +115,25 @@ async def confirm_publishing_at_once(k: Release, ct: Conn, ctinfo_dir: int) -> C
     """A reader sees both keys or none: both nodes are linked before CONFIRMED is set.
 
     In 2.6.24 for another reason: readers take a lock, too.
-    kernel: __nf_conntrack_confirm (2.6.24; 6.12.40+ of 6.12.y, 6.1.147+ of 6.1.y, 6.16 .. 7.3.4)
+    kernel: __nf_conntrack_confirm (2.6.24; 6.12.97+ of 6.12.y; 7.1 .. 7.3.4)
     """
     if ctinfo_dir != IP_CT_DIR_ORIGINAL:
         return Confirmed(NF_ACCEPT, ct, ct.id, False, "not the ORIGINAL direction")
     return await atomic(test_and_publish(k, ct))
+
+
+@path
+async def confirm_publishing_at_once_with_genid(
+    k: Release, ct: Conn, ctinfo_dir: int
+) -> Confirmed | Call[Confirmed]:
+    """As confirm_publishing_at_once; then its extensions' generation is looked at once more.
+
+    kernel: __nf_conntrack_confirm (6.16 .. 7.0; 6.1.147+ of 6.1.y)
+    """
+    if ctinfo_dir != IP_CT_DIR_ORIGINAL:
+        return Confirmed(NF_ACCEPT, ct, ct.id, False, "not the ORIGINAL direction")
+    done = await atomic(test_and_publish(k, ct))
+    return drop_if_outdated(k, ct, done) if done.cause == "inserted" else done
 
 
 @path
@@ -111,6 +144,20 @@ async def test_and_publish(k: Release, ct: Conn) -> Confirmed:
         await HashInsert(done.ct, IP_CT_DIR_ORIGINAL)
         await HashInsert(done.ct, IP_CT_DIR_REPLY)
     return done
+
+
+@path
+async def drop_if_outdated(k: Release, ct: Conn, done: Confirmed) -> Confirmed:
+    """What was inserted is unlinked again if a module has left meanwhile.  `ct`: as before.
+
+    kernel: __nf_conntrack_confirm, nf_ct_ext_valid_post (5.19 .. 7.0)
+    """
+    if await nf_ct_ext_valid(ct):
+        return done
+    await atomic(nf_ct_delete(done.ct))
+    await Count("drop")
+    status = done.ct.status | IPS_DYING
+    return dropped(attrs.evolve(done.ct, status=status), "extensions outdated")
 
 
 # ── __nf_conntrack_confirm: is there a clash? ───────────────────────────────────────────────────
@@ -314,7 +361,7 @@ async def resolve_counting_apart(k: Release, ct: Conn) -> Confirmed | Call[Confi
 async def resolve_within_chain_limit(k: Release, ct: Conn) -> Confirmed | Call[Confirmed]:
     """As resolve_counting_apart, but chains may grow to a limit only, which is drawn each time.
 
-    kernel: __nf_conntrack_confirm (5.15 .. 5.18; 6.12.40+ of 6.12.y, 6.1.147+ of 6.1.y, 6.16 .. 7.3.4)
+    kernel: __nf_conntrack_confirm (5.15 .. 5.18; 6.12.97+ of 6.12.y; 7.1 .. 7.3.4)
     """
     if ct.status & IPS_CONFIRMED:
         await Warn("1")
@@ -326,16 +373,40 @@ async def resolve_within_chain_limit(k: Release, ct: Conn) -> Confirmed | Call[C
 
 
 @path
+async def resolve_within_chain_limit_with_genid(
+    k: Release, ct: Conn
+) -> Confirmed | Call[Confirmed]:
+    """As resolve_within_chain_limit, if its extensions are not from before a module left.
+
+    kernel: __nf_conntrack_confirm (6.16 .. 7.0; 6.1.147+ of 6.1.y)
+    """
+    if ct.status & IPS_CONFIRMED:
+        await Warn("1")
+        return dropped(ct, "confirmed already")
+    if not await nf_ct_ext_valid(ct):
+        await Count("insert_failed")
+        return dropped(ct, "extensions outdated")
+    if ct.status & IPS_DYING:
+        await Count("insert_failed")
+        return dropped(ct, "dying")
+    return keys_within_chain_limit(k, ct)
+
+
+@path
 async def resolve_within_chain_limit_marked_first(
     k: Release, ct: Conn
 ) -> Confirmed | Call[Confirmed]:
-    """As resolve_within_chain_limit; CONFIRMED is set before the other tests, and a loser keeps it.
+    """As resolve_within_chain_limit_with_genid; CONFIRMED is set before the tests that follow, and a
+    loser keeps it.
 
     kernel: __nf_conntrack_confirm (5.19 .. 6.15)
     """
     if ct.status & IPS_CONFIRMED:
         await Warn("1")
         return dropped(ct, "confirmed already")
+    if not await nf_ct_ext_valid(ct):
+        await Count("insert_failed")
+        return dropped(ct, "extensions outdated")
     ct = attrs.evolve(ct, status=ct.status | IPS_CONFIRMED)
     if ct.status & IPS_DYING:
         await Count("insert_failed")

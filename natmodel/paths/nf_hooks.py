@@ -35,6 +35,7 @@ from natmodel.values import (
     IPS_DST_NAT,
     IPS_DST_NAT_DONE,
     IPS_FIXED_TIMEOUT,
+    IPS_NAT_CLASH,
     IPS_NAT_MASK,
     IPS_SEEN_REPLY,
     IPS_SRC_NAT,
@@ -92,11 +93,34 @@ async def nf_conntrack_handle_packet(k: Release, skb: Skb, ct: Conn) -> Skb | Ca
             return attrs.evolve(skb, ct=ct)
         # the old connection is unlinked, so the packet begins a new one
         return resolve_normal_ct(k, skb) if killed else drop_counting(k, skb)
+    if ct.orig.protonum in (IPPROTO_UDP, IPPROTO_UDPLITE) and not ct.status & IPS_SEEN_REPLY:
+        return k.udp_refresh_unreplied(k, skb, ct)
+    return refresh(k, skb, ct)
+
+
+@path
+async def refresh(k: Release, skb: Skb, ct: Conn) -> Skb:
+    """The entry lives on, and remembers an answer.
+
+    kernel: nf_ct_refresh_acct, and the end of nf_conntrack_in (every release)
+    """
     if skb.direction == IP_CT_DIR_REPLY:
         ct = attrs.evolve(ct, status=ct.status | IPS_SEEN_REPLY)
     ct = refreshed(ct, skb.th)
     await EntryWrite(ct)
     return attrs.evolve(skb, ct=ct)
+
+
+@path
+async def refresh_but_for_a_reply_only_entry(k: Release, skb: Skb, ct: Conn) -> Skb | Call[Skb]:
+    """The first answer deletes an entry that clash resolution has inserted, and goes on as it says.
+
+    kernel: nf_conntrack_udp_refresh_unreplied (5.6 .. 5.8.7)
+    """
+    if skb.direction == IP_CT_DIR_REPLY and ct.status & IPS_NAT_CLASH:
+        await nf_ct_kill(k, ct)
+        return attrs.evolve(skb, ct=attrs.evolve(ct, status=ct.status | IPS_SEEN_REPLY))
+    return refresh(k, skb, ct)
 
 
 @path

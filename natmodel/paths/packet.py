@@ -113,7 +113,11 @@ async def nf_conntrack_in(k: Release, p: Packet) -> Fate | Call[Fate]:
 async def nat_and_confirm(k: Release, p: Packet) -> Fate | Call[Fate]:
     """PRE_ROUTING's and POST_ROUTING's NAT hooks, then confirm."""
     ct = init_conntrack(p)
+    if p.ext == "new":
+        ct = await k.ext_add(k, ct)
     ct = await k.setup_info(k, ct, p.dst or null_binding(ct, Manip.DST), Manip.DST)
+    if p.ext == "masquerade":
+        ct = await k.ext_add(k, ct)
     ct = await k.setup_info(k, ct, p.src or null_binding(ct, Manip.SRC), Manip.SRC)
     done = await k.confirm(k, ct, IP_CT_DIR_ORIGINAL)
     return finish(k, p, done)
@@ -160,7 +164,33 @@ def null_binding(ct: Conn, manip: Manip) -> NatRange:
 
 
 @path
-async def enter_bysource_first(k: Release, ct: Conn, r: NatRange, manip: Manip) -> Conn:
+async def enter_bysource_first_though_late(
+    k: Release, ct: Conn, r: NatRange, manip: Manip
+) -> Conn | Call[Conn]:
+    """No rule is asked about a connection that was confirmed before NAT was there.
+
+    kernel: nf_nat_fn, alloc_null_binding_confirmed (2.6.24)
+    """
+    if ct.status & IPS_CONFIRMED and not ct.status & IPS_NAT_DONE_MASK:
+        r = null_binding(ct, manip)
+    return enter_bysource(k, ct, r, manip)
+
+
+@path
+async def enter_bysource_first(
+    k: Release, ct: Conn, r: NatRange, manip: Manip
+) -> Conn | Call[Conn]:
+    """A connection that was confirmed before NAT was there goes on without it.
+
+    kernel: nf_nat_fn (2.6.35)
+    """
+    if ct.status & IPS_CONFIRMED and not ct.status & IPS_NAT_DONE_MASK:
+        return ct
+    return enter_bysource(k, ct, r, manip)
+
+
+@path
+async def enter_bysource(k: Release, ct: Conn, r: NatRange, manip: Manip) -> Conn:
     """The first manip of either kind enters the by-source hash; a second one rewrites it there.
 
     kernel: nf_nat_setup_info (2.6.24, 2.6.35)
@@ -180,10 +210,34 @@ async def enter_bysource_first(k: Release, ct: Conn, r: NatRange, manip: Manip) 
 
 
 @path
-async def nf_nat_setup_info(k: Release, ct: Conn, r: NatRange, manip: Manip) -> Conn:
+async def nf_nat_setup_info_with_extension(k: Release, ct: Conn, r: NatRange, manip: Manip) -> Conn:
     """Choose, write the choice into ct's REPLY tuple, and enter the by-source hash.
 
-    kernel: nf_nat_setup_info (3.4 .. 7.3.4)
+    A connection that was confirmed before NAT was there has no NAT extension, is given none, and goes
+    on without NAT.  One that was set up for the other manip has it, and is set up for this one, too.
+    kernel: nf_nat_fn, nf_nat_ipv4_fn, nf_nat_setup_info (3.4 .. 4.11)
+    """
+    if ct.status & IPS_CONFIRMED and not ct.status & IPS_NAT_DONE_MASK:
+        return ct
+    current = nf_ct_invert_tuple(ct.reply)
+    new = await k.get_unique_tuple(k, current, r, ct, manip)
+    status = ct.status
+    if new != current:
+        status |= IPS_SRC_NAT if manip is Manip.SRC else IPS_DST_NAT
+        ct = attrs.evolve(ct, reply=nf_ct_invert_tuple(new), status=status)
+    if manip is Manip.SRC:
+        await BysourceAdd(ct, k.bysource_zone_id(ct.zone))
+        status |= IPS_SRC_NAT_DONE
+    else:
+        status |= IPS_DST_NAT_DONE
+    return attrs.evolve(ct, status=status)
+
+
+@path
+async def nf_nat_setup_info(k: Release, ct: Conn, r: NatRange, manip: Manip) -> Conn:
+    """As nf_nat_setup_info_with_extension, but whatever is confirmed stays as it is.
+
+    kernel: nf_nat_setup_info (4.12 .. 7.3.4)
     """
     if ct.status & IPS_CONFIRMED:
         return ct

@@ -33,6 +33,7 @@ from natmodel.paths.nf_conntrack_confirm import (
     confirm_publishing_at_once,
     insert_unless_clash,
 )
+from natmodel.paths.nf_conntrack_extend import ext_add_without_genid
 from natmodel.paths.nf_conntrack_find import (
     find_any,
     find_get_once,
@@ -42,7 +43,7 @@ from natmodel.paths.nf_conntrack_find import (
     taken_in_zone,
     zone_of_both_directions,
 )
-from natmodel.paths.nf_hooks import reinject
+from natmodel.paths.nf_hooks import refresh, reinject
 from natmodel.paths.nf_nat_l4proto_unique_tuple import (
     port_window_as_given,
     rover_walk_probing_all,
@@ -56,6 +57,7 @@ from natmodel.paths.packet import (
     bysource_no_zone,
     bysource_whole_zone,
     enter_bysource_first,
+    enter_bysource_first_though_late,
     nat_and_confirm,
 )
 from natmodel.release import (
@@ -86,6 +88,8 @@ V2_6_24: Final = Release(
     hash_zone_id=no_zone,
     hash_conntrack_raw=hash_conntrack_raw_lookup2_halves,
     hash_bucket=modulo,
+    # extensions
+    ext_add=ext_add_without_genid,
     # confirm
     confirm=confirm_publishing_at_once,
     lock=LockTable,
@@ -94,6 +98,7 @@ V2_6_24: Final = Release(
     resolve_clash=absent,
     merge=absent,
     resolve_clash_harder=absent,
+    udp_refresh_unreplied=refresh,
     chain_limit=None,
     rng_below="",
     # the choice
@@ -112,7 +117,7 @@ V2_6_24: Final = Release(
     find_appropriate_src=find_appropriate_src_in_any_zone,
     bysource_zone_id=bysource_no_zone,
     hash_by_src=hash_by_src_lookup2_modulo,
-    setup_info=enter_bysource_first,
+    setup_info=enter_bysource_first_though_late,
     # protocols
     trackers=TRACKERS_2_6_24,
     port_protocols=PORTS_2_6_24,
@@ -143,6 +148,8 @@ V2_6_35_6: Final = Release(
     hash_zone_id=zone_of_both_directions,
     hash_conntrack_raw=hash_conntrack_raw_lookup2,
     hash_bucket=reciprocal_scale,
+    # extensions
+    ext_add=ext_add_without_genid,
     # confirm
     confirm=confirm_linking_one_by_one,
     lock=LockTable,
@@ -151,6 +158,7 @@ V2_6_35_6: Final = Release(
     resolve_clash=absent,
     merge=absent,
     resolve_clash_harder=absent,
+    udp_refresh_unreplied=refresh,
     chain_limit=None,
     rng_below="",
     # the choice

@@ -28,6 +28,7 @@ from natmodel.paths.nf_conntrack_confirm import (
     confirm_linking_one_by_one,
     drop_the_dying,
 )
+from natmodel.paths.nf_conntrack_extend import ext_add_without_genid
 from natmodel.paths.nf_conntrack_find import (
     find_confirmed_unless_dying,
     find_get_once,
@@ -35,7 +36,7 @@ from natmodel.paths.nf_conntrack_find import (
     taken_in_zone,
     zone_of_both_directions,
 )
-from natmodel.paths.nf_hooks import reinject
+from natmodel.paths.nf_hooks import refresh, reinject
 from natmodel.paths.nf_nat_l4proto_unique_tuple import (
     port_window_as_given,
     rover_walk,
@@ -47,7 +48,7 @@ from natmodel.paths.nf_nat_used_tuple import (
 from natmodel.paths.packet import (
     bysource_whole_zone,
     nat_and_confirm,
-    nf_nat_setup_info,
+    nf_nat_setup_info_with_extension,
 )
 from natmodel.release import (
     Release,
@@ -75,6 +76,8 @@ V3_4_113: Final = Release(
     hash_zone_id=zone_of_both_directions,
     hash_conntrack_raw=hash_conntrack_raw_jhash_zone,
     hash_bucket=reciprocal_scale,
+    # extensions
+    ext_add=ext_add_without_genid,
     # confirm
     confirm=confirm_linking_one_by_one,
     lock=LockTable,
@@ -83,6 +86,7 @@ V3_4_113: Final = Release(
     resolve_clash=absent,
     merge=absent,
     resolve_clash_harder=absent,
+    udp_refresh_unreplied=refresh,
     chain_limit=None,
     rng_below="",
     # the choice
@@ -101,7 +105,7 @@ V3_4_113: Final = Release(
     find_appropriate_src=find_appropriate_src_in_zone,
     bysource_zone_id=bysource_whole_zone,
     hash_by_src=hash_by_src_jhash_3words,
-    setup_info=nf_nat_setup_info,
+    setup_info=nf_nat_setup_info_with_extension,
     # protocols
     trackers=TRACKERS,
     port_protocols=PORTS,
@@ -130,6 +134,8 @@ V3_10_4: Final = Release(
     hash_zone_id=zone_of_both_directions,
     hash_conntrack_raw=hash_conntrack_raw_jhash_zone,
     hash_bucket=reciprocal_scale,
+    # extensions
+    ext_add=ext_add_without_genid,
     # confirm
     confirm=confirm_linking_one_by_one,
     lock=LockTable,
@@ -138,6 +144,7 @@ V3_10_4: Final = Release(
     resolve_clash=absent,
     merge=absent,
     resolve_clash_harder=absent,
+    udp_refresh_unreplied=refresh,
     chain_limit=None,
     rng_below="",
     # the choice
@@ -156,7 +163,7 @@ V3_10_4: Final = Release(
     find_appropriate_src=find_appropriate_src_in_zone,
     bysource_zone_id=bysource_whole_zone,
     hash_by_src=hash_by_src_jhash_zone,
-    setup_info=nf_nat_setup_info,
+    setup_info=nf_nat_setup_info_with_extension,
     # protocols
     trackers=TRACKERS,
     port_protocols=PORTS,
@@ -182,6 +189,8 @@ V3_14_1: Final = Release(
     hash_zone_id=zone_of_both_directions,
     hash_conntrack_raw=hash_conntrack_raw_jhash_zone,
     hash_bucket=reciprocal_scale,
+    # extensions
+    ext_add=ext_add_without_genid,
     # confirm
     confirm=confirm_linking_one_by_one,
     lock=LockTable,
@@ -190,6 +199,7 @@ V3_14_1: Final = Release(
     resolve_clash=absent,
     merge=absent,
     resolve_clash_harder=absent,
+    udp_refresh_unreplied=refresh,
     chain_limit=None,
     rng_below="",
     # the choice
@@ -208,7 +218,7 @@ V3_14_1: Final = Release(
     find_appropriate_src=find_appropriate_src_in_zone,
     bysource_zone_id=bysource_whole_zone,
     hash_by_src=hash_by_src_jhash_zone,
-    setup_info=nf_nat_setup_info,
+    setup_info=nf_nat_setup_info_with_extension,
     # protocols
     trackers=TRACKERS,
     port_protocols=PORTS,
@@ -237,6 +247,8 @@ V3_15_5: Final = Release(
     hash_zone_id=zone_of_both_directions,
     hash_conntrack_raw=hash_conntrack_raw_jhash_zone,
     hash_bucket=reciprocal_scale,
+    # extensions
+    ext_add=ext_add_without_genid,
     # confirm
     confirm=confirm_linking_one_by_one,
     lock=LockBuckets,
@@ -245,6 +257,7 @@ V3_15_5: Final = Release(
     resolve_clash=absent,
     merge=absent,
     resolve_clash_harder=absent,
+    udp_refresh_unreplied=refresh,
     chain_limit=None,
     rng_below="",
     # the choice
@@ -263,7 +276,7 @@ V3_15_5: Final = Release(
     find_appropriate_src=find_appropriate_src_in_zone,
     bysource_zone_id=bysource_whole_zone,
     hash_by_src=hash_by_src_jhash_zone,
-    setup_info=nf_nat_setup_info,
+    setup_info=nf_nat_setup_info_with_extension,
     # protocols
     trackers=TRACKERS,
     port_protocols=PORTS,
@@ -289,6 +302,8 @@ V3_18_20: Final = Release(
     hash_zone_id=zone_of_both_directions,
     hash_conntrack_raw=hash_conntrack_raw_jhash_zone,
     hash_bucket=reciprocal_scale,
+    # extensions
+    ext_add=ext_add_without_genid,
     # confirm
     confirm=confirm_linking_one_by_one,
     lock=LockBuckets,
@@ -297,6 +312,7 @@ V3_18_20: Final = Release(
     resolve_clash=absent,
     merge=absent,
     resolve_clash_harder=absent,
+    udp_refresh_unreplied=refresh,
     chain_limit=None,
     rng_below="",
     # the choice
@@ -315,7 +331,7 @@ V3_18_20: Final = Release(
     find_appropriate_src=find_appropriate_src_in_zone,
     bysource_zone_id=bysource_whole_zone,
     hash_by_src=hash_by_src_jhash_zone,
-    setup_info=nf_nat_setup_info,
+    setup_info=nf_nat_setup_info_with_extension,
     # protocols
     trackers=TRACKERS,
     port_protocols=PORTS,

@@ -44,6 +44,7 @@ from natmodel.paths.nf_conntrack_confirm import (
     resolve_clash_harder,
     warn_of_the_confirmed_and_count_apart,
 )
+from natmodel.paths.nf_conntrack_extend import ext_add_without_genid
 from natmodel.paths.nf_conntrack_find import (
     find_get_once,
     find_in_direction_unless_dying,
@@ -56,7 +57,7 @@ from natmodel.paths.nf_conntrack_find import (
     taken_unless_same_origin,
     taken_unless_same_origin_and_zone,
 )
-from natmodel.paths.nf_hooks import reinject, reinject_to_an_entry
+from natmodel.paths.nf_hooks import refresh, reinject, reinject_to_an_entry
 from natmodel.paths.nf_nat_l4proto_unique_tuple import (
     bounded_rounds_always_random,
     bounded_rounds_from_a_hash,
@@ -72,6 +73,7 @@ from natmodel.paths.packet import (
     bysource_no_zone,
     nat_and_confirm,
     nf_nat_setup_info,
+    nf_nat_setup_info_with_extension,
 )
 from natmodel.release import (
     Release,
@@ -100,6 +102,8 @@ V4_4_0: Final = Release(
     hash_zone_id=no_zone,
     hash_conntrack_raw=hash_conntrack_raw_jhash_tuple,
     hash_bucket=reciprocal_scale,
+    # extensions
+    ext_add=ext_add_without_genid,
     # confirm
     confirm=confirm_linking_one_by_one,
     lock=LockBuckets,
@@ -108,6 +112,7 @@ V4_4_0: Final = Release(
     resolve_clash=absent,
     merge=absent,
     resolve_clash_harder=absent,
+    udp_refresh_unreplied=refresh,
     chain_limit=None,
     rng_below="",
     # the choice
@@ -126,7 +131,7 @@ V4_4_0: Final = Release(
     find_appropriate_src=find_appropriate_src,
     bysource_zone_id=bysource_no_zone,
     hash_by_src=hash_by_src_jhash_tuple,
-    setup_info=nf_nat_setup_info,
+    setup_info=nf_nat_setup_info_with_extension,
     # protocols
     trackers=TRACKERS,
     port_protocols=PORTS,
@@ -152,6 +157,8 @@ V4_4_155: Final = Release(
     hash_zone_id=no_zone,
     hash_conntrack_raw=hash_conntrack_raw_jhash_tuple,
     hash_bucket=reciprocal_scale,
+    # extensions
+    ext_add=ext_add_without_genid,
     # confirm
     confirm=confirm_linking_one_by_one,
     lock=LockBuckets,
@@ -160,6 +167,7 @@ V4_4_155: Final = Release(
     resolve_clash=absent,
     merge=absent,
     resolve_clash_harder=absent,
+    udp_refresh_unreplied=refresh,
     chain_limit=None,
     rng_below="",
     # the choice
@@ -178,7 +186,7 @@ V4_4_155: Final = Release(
     find_appropriate_src=find_appropriate_src,
     bysource_zone_id=bysource_no_zone,
     hash_by_src=hash_by_src_jhash_tuple,
-    setup_info=nf_nat_setup_info,
+    setup_info=nf_nat_setup_info_with_extension,
     # protocols
     trackers=TRACKERS,
     port_protocols=PORTS,
@@ -204,6 +212,8 @@ V4_7_4: Final = Release(
     hash_zone_id=no_zone,
     hash_conntrack_raw=hash_conntrack_raw_jhash,
     hash_bucket=reciprocal_scale,
+    # extensions
+    ext_add=ext_add_without_genid,
     # confirm
     confirm=confirm_linking_one_by_one,
     lock=LockBuckets,
@@ -212,6 +222,7 @@ V4_7_4: Final = Release(
     resolve_clash=merge_or_drop,
     merge=merge_unless_nat,
     resolve_clash_harder=absent,
+    udp_refresh_unreplied=refresh,
     chain_limit=None,
     rng_below="",
     # the choice
@@ -230,7 +241,7 @@ V4_7_4: Final = Release(
     find_appropriate_src=find_appropriate_src,
     bysource_zone_id=bysource_no_zone,
     hash_by_src=hash_by_src_jhash,
-    setup_info=nf_nat_setup_info,
+    setup_info=nf_nat_setup_info_with_extension,
     # protocols
     trackers=TRACKERS,
     port_protocols=PORTS,
@@ -260,6 +271,8 @@ V4_9_0: Final = Release(
     hash_zone_id=no_zone,
     hash_conntrack_raw=hash_conntrack_raw_jhash,
     hash_bucket=reciprocal_scale,
+    # extensions
+    ext_add=ext_add_without_genid,
     # confirm
     confirm=confirm_linking_one_by_one,
     lock=LockBuckets,
@@ -268,6 +281,7 @@ V4_9_0: Final = Release(
     resolve_clash=merge_or_drop,
     merge=merge_unless_nat,
     resolve_clash_harder=absent,
+    udp_refresh_unreplied=refresh,
     chain_limit=None,
     rng_below="",
     # the choice
@@ -286,7 +300,7 @@ V4_9_0: Final = Release(
     find_appropriate_src=find_first_appropriate_src,
     bysource_zone_id=bysource_no_zone,
     hash_by_src=hash_by_src_jhash,
-    setup_info=nf_nat_setup_info,
+    setup_info=nf_nat_setup_info_with_extension,
     # protocols
     trackers=TRACKERS,
     port_protocols=PORTS,
@@ -306,7 +320,7 @@ connection of it alone.
 
 V4_9_154: Final = Release(
     name="4.9.154",
-    covers="late 4.9.y, before 4.9.300 (READ: 4.9.154)",
+    covers="4.9.y before the same-origin skip (READ: 4.9.154)",
     # look-ups
     find_get=find_get_once,
     find=find_skipping_dying,
@@ -316,6 +330,8 @@ V4_9_154: Final = Release(
     hash_zone_id=no_zone,
     hash_conntrack_raw=hash_conntrack_raw_jhash,
     hash_bucket=reciprocal_scale,
+    # extensions
+    ext_add=ext_add_without_genid,
     # confirm
     confirm=confirm_linking_one_by_one,
     lock=LockBuckets,
@@ -324,6 +340,7 @@ V4_9_154: Final = Release(
     resolve_clash=merge_or_drop,
     merge=merge_unless_nat,
     resolve_clash_harder=absent,
+    udp_refresh_unreplied=refresh,
     chain_limit=None,
     rng_below="",
     # the choice
@@ -342,7 +359,7 @@ V4_9_154: Final = Release(
     find_appropriate_src=find_appropriate_src,
     bysource_zone_id=bysource_no_zone,
     hash_by_src=hash_by_src_jhash,
-    setup_info=nf_nat_setup_info,
+    setup_info=nf_nat_setup_info_with_extension,
     # protocols
     trackers=TRACKERS,
     port_protocols=PORTS,
@@ -359,6 +376,175 @@ V4_9_154: Final = Release(
 Clash resolution asks for NAT_DONE.
 """
 
+V4_9_229: Final = Release(
+    name="4.9.229",
+    covers="middle 4.9.y (READ: 4.9.214, 4.9.229)",
+    # look-ups
+    find_get=find_get_once,
+    find=find_skipping_dying,
+    tuple_taken=taken_unless_same_origin,
+    timer_per_entry=False,
+    table_per_net=False,
+    hash_zone_id=no_zone,
+    hash_conntrack_raw=hash_conntrack_raw_jhash,
+    hash_bucket=reciprocal_scale,
+    # extensions
+    ext_add=ext_add_without_genid,
+    # confirm
+    confirm=confirm_linking_one_by_one,
+    lock=LockBuckets,
+    test_keys=resolve,
+    clash=clash,
+    resolve_clash=merge_or_drop,
+    merge=merge_unless_nat,
+    resolve_clash_harder=absent,
+    udp_refresh_unreplied=refresh,
+    chain_limit=None,
+    rng_below="",
+    # the choice
+    get_unique_tuple=get_unique_tuple,
+    range_flags=FLAGS_3_14,
+    find_best_ips=find_best_ips,
+    used_tuple=nf_nat_used_tuple,
+    used_tuple_new=nf_nat_used_tuple,
+    used_tuple_harder=not_harder,
+    l4proto_unique_tuple=rover_walk,
+    port_window=port_window,
+    rng="prandom_u32",
+    max_attempts=None,
+    secure_port=secure_port_md5,
+    # the by-source hash
+    find_appropriate_src=find_appropriate_src,
+    bysource_zone_id=bysource_no_zone,
+    hash_by_src=hash_by_src_jhash,
+    setup_info=nf_nat_setup_info_with_extension,
+    # protocols
+    trackers=TRACKERS,
+    port_protocols=PORTS,
+    allow_clash=allow_udp,
+    nat_ipv6=True,
+    null_binding_id=True,
+    zones="directed",
+    # hooks
+    new_connection=nat_and_confirm,
+    nf_reinject=reinject,
+)
+"""The same-origin skip: a backport.  A clash of one connection with itself is dropped all the same, for
+NAT has set up the entry.
+"""
+
+V4_9_273: Final = Release(
+    name="4.9.273",
+    covers="4.9.y before 4.9.300 (READ: 4.9.273)",
+    # look-ups
+    find_get=find_get_once,
+    find=find_skipping_dying,
+    tuple_taken=taken_unless_same_origin_and_zone,
+    timer_per_entry=False,
+    table_per_net=False,
+    hash_zone_id=no_zone,
+    hash_conntrack_raw=hash_conntrack_raw_jhash,
+    hash_bucket=reciprocal_scale,
+    # extensions
+    ext_add=ext_add_without_genid,
+    # confirm
+    confirm=confirm_linking_one_by_one,
+    lock=LockBuckets,
+    test_keys=resolve,
+    clash=clash,
+    resolve_clash=merge_or_drop,
+    merge=merge_unless_nat,
+    resolve_clash_harder=absent,
+    udp_refresh_unreplied=refresh,
+    chain_limit=None,
+    rng_below="",
+    # the choice
+    get_unique_tuple=get_unique_tuple,
+    range_flags=FLAGS_3_14,
+    find_best_ips=find_best_ips,
+    used_tuple=nf_nat_used_tuple,
+    used_tuple_new=nf_nat_used_tuple,
+    used_tuple_harder=not_harder,
+    l4proto_unique_tuple=rover_walk,
+    port_window=port_window,
+    rng="prandom_u32",
+    max_attempts=None,
+    secure_port=secure_port_md5,
+    # the by-source hash
+    find_appropriate_src=find_appropriate_src,
+    bysource_zone_id=bysource_no_zone,
+    hash_by_src=hash_by_src_jhash,
+    setup_info=nf_nat_setup_info_with_extension,
+    # protocols
+    trackers=TRACKERS,
+    port_protocols=PORTS,
+    allow_clash=allow_udp,
+    nat_ipv6=True,
+    null_binding_id=True,
+    zones="directed",
+    # hooks
+    new_connection=nat_and_confirm,
+    nf_reinject=reinject,
+)
+"""The same-origin skip asks for the zone, too: a backport."""
+
+V4_9_337: Final = Release(
+    name="4.9.337",
+    covers="4.9.y from 4.9.300 on (READ: 4.9.337)",
+    # look-ups
+    find_get=find_get_once,
+    find=find_skipping_dying,
+    tuple_taken=taken_unless_same_origin_and_zone,
+    timer_per_entry=False,
+    table_per_net=False,
+    hash_zone_id=no_zone,
+    hash_conntrack_raw=hash_conntrack_raw_jhash,
+    hash_bucket=reciprocal_scale,
+    # extensions
+    ext_add=ext_add_without_genid,
+    # confirm
+    confirm=confirm_linking_one_by_one,
+    lock=LockBuckets,
+    test_keys=resolve,
+    clash=clash,
+    resolve_clash=merge_or_drop,
+    merge=merge_unless_nat,
+    resolve_clash_harder=absent,
+    udp_refresh_unreplied=refresh,
+    chain_limit=None,
+    rng_below="",
+    # the choice
+    get_unique_tuple=get_unique_tuple,
+    range_flags=FLAGS_3_14,
+    find_best_ips=find_best_ips,
+    used_tuple=nf_nat_used_tuple,
+    used_tuple_new=nf_nat_used_tuple,
+    used_tuple_harder=not_harder,
+    l4proto_unique_tuple=bounded_rounds_from_a_hash,
+    port_window=port_window,
+    rng="prandom_u32",
+    max_attempts=128,
+    secure_port=secure_port_md5,
+    # the by-source hash
+    find_appropriate_src=find_appropriate_src,
+    bysource_zone_id=bysource_no_zone,
+    hash_by_src=hash_by_src_jhash,
+    setup_info=nf_nat_setup_info_with_extension,
+    # protocols
+    trackers=TRACKERS,
+    port_protocols=PORTS,
+    allow_clash=allow_udp,
+    nat_ipv6=True,
+    null_binding_id=True,
+    zones="directed",
+    # hooks
+    new_connection=nat_and_confirm,
+    nf_reinject=reinject,
+)
+"""Backport: bounded rounds, of which only RANDOM's first starts at the keyed hash.  Unlike 4.14.280, the
+hash is MD5, and only an entry that NAT had no part in is merged with.
+"""
+
 V4_12_0: Final = Release(
     name="4.12.0",
     covers="4.12 (READ: 4.12.0)",
@@ -371,6 +557,8 @@ V4_12_0: Final = Release(
     hash_zone_id=no_zone,
     hash_conntrack_raw=hash_conntrack_raw_jhash,
     hash_bucket=reciprocal_scale,
+    # extensions
+    ext_add=ext_add_without_genid,
     # confirm
     confirm=confirm_linking_one_by_one,
     lock=LockBuckets,
@@ -379,6 +567,7 @@ V4_12_0: Final = Release(
     resolve_clash=merge_or_drop,
     merge=merge_unless_nat,
     resolve_clash_harder=absent,
+    udp_refresh_unreplied=refresh,
     chain_limit=None,
     rng_below="",
     # the choice
@@ -423,6 +612,8 @@ V4_13_9: Final = Release(
     hash_zone_id=no_zone,
     hash_conntrack_raw=hash_conntrack_raw_jhash,
     hash_bucket=reciprocal_scale,
+    # extensions
+    ext_add=ext_add_without_genid,
     # confirm
     confirm=confirm_linking_one_by_one,
     lock=LockBuckets,
@@ -431,6 +622,7 @@ V4_13_9: Final = Release(
     resolve_clash=merge_or_drop,
     merge=merge_unless_nat,
     resolve_clash_harder=absent,
+    udp_refresh_unreplied=refresh,
     chain_limit=None,
     rng_below="",
     # the choice
@@ -475,6 +667,8 @@ V4_14_177: Final = Release(
     hash_zone_id=no_zone,
     hash_conntrack_raw=hash_conntrack_raw_jhash,
     hash_bucket=reciprocal_scale,
+    # extensions
+    ext_add=ext_add_without_genid,
     # confirm
     confirm=confirm_linking_one_by_one,
     lock=LockBuckets,
@@ -483,6 +677,7 @@ V4_14_177: Final = Release(
     resolve_clash=merge_or_drop,
     merge=merge_unless_translated,
     resolve_clash_harder=absent,
+    udp_refresh_unreplied=refresh,
     chain_limit=None,
     rng_below="",
     # the choice
@@ -530,6 +725,8 @@ V4_14_280: Final = Release(
     hash_zone_id=no_zone,
     hash_conntrack_raw=hash_conntrack_raw_jhash,
     hash_bucket=reciprocal_scale,
+    # extensions
+    ext_add=ext_add_without_genid,
     # confirm
     confirm=confirm_linking_one_by_one,
     lock=LockBuckets,
@@ -538,6 +735,7 @@ V4_14_280: Final = Release(
     resolve_clash=merge_or_drop,
     merge=merge_unless_translated,
     resolve_clash_harder=absent,
+    udp_refresh_unreplied=refresh,
     chain_limit=None,
     rng_below="",
     # the choice
@@ -584,6 +782,8 @@ V4_15_0: Final = Release(
     hash_zone_id=no_zone,
     hash_conntrack_raw=hash_conntrack_raw_jhash,
     hash_bucket=reciprocal_scale,
+    # extensions
+    ext_add=ext_add_without_genid,
     # confirm
     confirm=confirm_linking_one_by_one,
     lock=LockBuckets,
@@ -592,6 +792,7 @@ V4_15_0: Final = Release(
     resolve_clash=merge_or_drop,
     merge=merge_unless_nat,
     resolve_clash_harder=absent,
+    udp_refresh_unreplied=refresh,
     chain_limit=None,
     rng_below="",
     # the choice
@@ -636,6 +837,8 @@ V4_16_13: Final = Release(
     hash_zone_id=no_zone,
     hash_conntrack_raw=hash_conntrack_raw_jhash,
     hash_bucket=reciprocal_scale,
+    # extensions
+    ext_add=ext_add_without_genid,
     # confirm
     confirm=confirm_linking_one_by_one,
     lock=LockBuckets,
@@ -644,6 +847,7 @@ V4_16_13: Final = Release(
     resolve_clash=merge_or_drop,
     merge=merge_unless_nat,
     resolve_clash_harder=absent,
+    udp_refresh_unreplied=refresh,
     chain_limit=None,
     rng_below="",
     # the choice
@@ -688,6 +892,8 @@ V4_18_0: Final = Release(
     hash_zone_id=no_zone,
     hash_conntrack_raw=hash_conntrack_raw_jhash,
     hash_bucket=reciprocal_scale,
+    # extensions
+    ext_add=ext_add_without_genid,
     # confirm
     confirm=confirm_linking_one_by_one,
     lock=LockBuckets,
@@ -696,6 +902,7 @@ V4_18_0: Final = Release(
     resolve_clash=merge_or_drop,
     merge=merge_unless_nat,
     resolve_clash_harder=absent,
+    udp_refresh_unreplied=refresh,
     chain_limit=None,
     rng_below="",
     # the choice
@@ -740,6 +947,8 @@ V4_18_0_394_EL8: Final = Release(
     hash_zone_id=no_zone,
     hash_conntrack_raw=hash_conntrack_raw_jhash,
     hash_bucket=reciprocal_scale,
+    # extensions
+    ext_add=ext_add_without_genid,
     # confirm
     confirm=confirm_linking_one_by_one,
     lock=LockBuckets,
@@ -748,6 +957,7 @@ V4_18_0_394_EL8: Final = Release(
     resolve_clash=merge_or_insert_reply_only,
     merge=merge_referenced_counting_a_resolve,
     resolve_clash_harder=resolve_clash_harder,
+    udp_refresh_unreplied=refresh,
     chain_limit=None,
     rng_below="",
     # the choice
@@ -792,6 +1002,8 @@ V4_19_1: Final = Release(
     hash_zone_id=no_zone,
     hash_conntrack_raw=hash_conntrack_raw_jhash,
     hash_bucket=reciprocal_scale,
+    # extensions
+    ext_add=ext_add_without_genid,
     # confirm
     confirm=confirm_linking_one_by_one,
     lock=LockBuckets,
@@ -800,6 +1012,7 @@ V4_19_1: Final = Release(
     resolve_clash=merge_or_drop,
     merge=merge_unless_translated,
     resolve_clash_harder=absent,
+    udp_refresh_unreplied=refresh,
     chain_limit=None,
     rng_below="",
     # the choice
@@ -844,6 +1057,8 @@ V4_19_66: Final = Release(
     hash_zone_id=no_zone,
     hash_conntrack_raw=hash_conntrack_raw_jhash,
     hash_bucket=reciprocal_scale,
+    # extensions
+    ext_add=ext_add_without_genid,
     # confirm
     confirm=confirm_linking_one_by_one,
     lock=LockBuckets,
@@ -852,6 +1067,7 @@ V4_19_66: Final = Release(
     resolve_clash=merge_or_drop,
     merge=merge_unless_translated,
     resolve_clash_harder=absent,
+    udp_refresh_unreplied=refresh,
     chain_limit=None,
     rng_below="",
     # the choice
@@ -900,6 +1116,8 @@ V4_19_222: Final = Release(
     hash_zone_id=no_zone,
     hash_conntrack_raw=hash_conntrack_raw_jhash,
     hash_bucket=reciprocal_scale,
+    # extensions
+    ext_add=ext_add_without_genid,
     # confirm
     confirm=confirm_linking_one_by_one,
     lock=LockBuckets,
@@ -908,6 +1126,7 @@ V4_19_222: Final = Release(
     resolve_clash=merge_or_drop,
     merge=merge_unless_translated,
     resolve_clash_harder=absent,
+    udp_refresh_unreplied=refresh,
     chain_limit=None,
     rng_below="",
     # the choice
@@ -952,6 +1171,8 @@ V4_19_304: Final = Release(
     hash_zone_id=no_zone,
     hash_conntrack_raw=hash_conntrack_raw_jhash,
     hash_bucket=reciprocal_scale,
+    # extensions
+    ext_add=ext_add_without_genid,
     # confirm
     confirm=confirm_linking_one_by_one,
     lock=LockBuckets,
@@ -960,6 +1181,7 @@ V4_19_304: Final = Release(
     resolve_clash=merge_or_drop,
     merge=merge_unless_translated,
     resolve_clash_harder=absent,
+    udp_refresh_unreplied=refresh,
     chain_limit=None,
     rng_below="",
     # the choice

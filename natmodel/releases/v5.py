@@ -26,6 +26,7 @@ from natmodel.paths.get_unique_tuple import (
 from natmodel.paths.nf_conntrack_confirm import (
     clash,
     confirm_linking_one_by_one,
+    confirm_linking_one_by_one_with_genid,
     drop_the_confirmed_or_resolve,
     merge_counting_a_failure,
     merge_counting_a_resolve,
@@ -39,6 +40,7 @@ from natmodel.paths.nf_conntrack_confirm import (
     resolve_within_chain_limit,
     resolve_within_chain_limit_marked_first,
 )
+from natmodel.paths.nf_conntrack_extend import ext_add_without_genid, nf_ct_ext_add
 from natmodel.paths.nf_conntrack_find import (
     find,
     find_get_once,
@@ -48,7 +50,11 @@ from natmodel.paths.nf_conntrack_find import (
     taken_unless_same_origin,
     taken_unless_same_origin_and_zone,
 )
-from natmodel.paths.nf_hooks import reinject_to_an_entry
+from natmodel.paths.nf_hooks import (
+    refresh,
+    refresh_but_for_a_reply_only_entry,
+    reinject_to_an_entry,
+)
 from natmodel.paths.nf_nat_l4proto_unique_tuple import (
     bounded_rounds_always_random,
     bounded_rounds_with_swapped_ids,
@@ -93,6 +99,8 @@ V5_0_1: Final = Release(
     hash_zone_id=no_zone,
     hash_conntrack_raw=hash_conntrack_raw_jhash,
     hash_bucket=reciprocal_scale,
+    # extensions
+    ext_add=ext_add_without_genid,
     # confirm
     confirm=confirm_linking_one_by_one,
     lock=LockBuckets,
@@ -101,6 +109,7 @@ V5_0_1: Final = Release(
     resolve_clash=merge_or_drop,
     merge=merge_unless_translated,
     resolve_clash_harder=absent,
+    udp_refresh_unreplied=refresh,
     chain_limit=None,
     rng_below="",
     # the choice
@@ -148,6 +157,8 @@ V5_2_1: Final = Release(
     hash_zone_id=no_zone,
     hash_conntrack_raw=hash_conntrack_raw_jhash,
     hash_bucket=reciprocal_scale,
+    # extensions
+    ext_add=ext_add_without_genid,
     # confirm
     confirm=confirm_linking_one_by_one,
     lock=LockBuckets,
@@ -156,6 +167,7 @@ V5_2_1: Final = Release(
     resolve_clash=merge_or_drop,
     merge=merge_unless_translated,
     resolve_clash_harder=absent,
+    udp_refresh_unreplied=refresh,
     chain_limit=None,
     rng_below="",
     # the choice
@@ -200,6 +212,8 @@ V5_3_1: Final = Release(
     hash_zone_id=no_zone,
     hash_conntrack_raw=hash_conntrack_raw_jhash,
     hash_bucket=reciprocal_scale,
+    # extensions
+    ext_add=ext_add_without_genid,
     # confirm
     confirm=confirm_linking_one_by_one,
     lock=LockBuckets,
@@ -208,6 +222,7 @@ V5_3_1: Final = Release(
     resolve_clash=merge_or_drop,
     merge=merge_unless_translated,
     resolve_clash_harder=absent,
+    udp_refresh_unreplied=refresh,
     chain_limit=None,
     rng_below="",
     # the choice
@@ -252,6 +267,8 @@ V5_4_286: Final = Release(
     hash_zone_id=no_zone,
     hash_conntrack_raw=hash_conntrack_raw_jhash,
     hash_bucket=reciprocal_scale,
+    # extensions
+    ext_add=ext_add_without_genid,
     # confirm
     confirm=confirm_linking_one_by_one,
     lock=LockBuckets,
@@ -260,6 +277,7 @@ V5_4_286: Final = Release(
     resolve_clash=merge_or_drop,
     merge=merge_unless_translated,
     resolve_clash_harder=absent,
+    udp_refresh_unreplied=refresh,
     chain_limit=None,
     rng_below="",
     # the choice
@@ -294,7 +312,7 @@ V5_4_286: Final = Release(
 
 V5_8_1: Final = Release(
     name="5.8.1",
-    covers="5.6 to 5.9 (READ: 5.6.4, 5.7.14, 5.8.1, 5.9.1)",
+    covers="5.6, 5.7, 5.8.y before 5.8.8 (READ: 5.6.4, 5.7.14, 5.8.1)",
     # look-ups
     find_get=find_get_once,
     find=find,
@@ -304,6 +322,8 @@ V5_8_1: Final = Release(
     hash_zone_id=no_zone,
     hash_conntrack_raw=hash_conntrack_raw_jhash,
     hash_bucket=reciprocal_scale,
+    # extensions
+    ext_add=ext_add_without_genid,
     # confirm
     confirm=confirm_linking_one_by_one,
     lock=LockBuckets,
@@ -312,6 +332,7 @@ V5_8_1: Final = Release(
     resolve_clash=merge_or_insert_reply_only,
     merge=merge_counting_a_failure,
     resolve_clash_harder=resolve_clash_harder_uncounted,
+    udp_refresh_unreplied=refresh_but_for_a_reply_only_entry,
     chain_limit=None,
     rng_below="",
     # the choice
@@ -344,8 +365,63 @@ V5_8_1: Final = Release(
 )
 """6a757c07e51f: where a clash cannot be merged, a free REPLY key is enough for an entry of one second.
 
-A clash that is merged counts as insert_failed.
+A clash that is merged counts as insert_failed. The first reply deletes that entry.
 """
+
+V5_9_1: Final = Release(
+    name="5.9.1",
+    covers="5.8.y from 5.8.8 on, 5.9 (READ: 5.8.18, 5.9.1)",
+    # look-ups
+    find_get=find_get_once,
+    find=find,
+    tuple_taken=taken_unless_same_origin,
+    timer_per_entry=False,
+    table_per_net=False,
+    hash_zone_id=no_zone,
+    hash_conntrack_raw=hash_conntrack_raw_jhash,
+    hash_bucket=reciprocal_scale,
+    # extensions
+    ext_add=ext_add_without_genid,
+    # confirm
+    confirm=confirm_linking_one_by_one,
+    lock=LockBuckets,
+    test_keys=resolve_counting_apart,
+    clash=clash,
+    resolve_clash=merge_or_insert_reply_only,
+    merge=merge_counting_a_failure,
+    resolve_clash_harder=resolve_clash_harder_uncounted,
+    udp_refresh_unreplied=refresh,
+    chain_limit=None,
+    rng_below="",
+    # the choice
+    get_unique_tuple=get_unique_tuple,
+    range_flags=FLAGS_4_18,
+    find_best_ips=find_best_ips,
+    used_tuple=nf_nat_used_tuple,
+    used_tuple_new=nf_nat_used_tuple,
+    used_tuple_harder=not_harder,
+    l4proto_unique_tuple=bounded_rounds_always_random,
+    port_window=port_window,
+    rng="prandom_u32",
+    max_attempts=128,
+    secure_port=secure_port_fixed,
+    # the by-source hash
+    find_appropriate_src=find_appropriate_src,
+    bysource_zone_id=bysource_no_zone,
+    hash_by_src=hash_by_src_jhash,
+    setup_info=nf_nat_setup_info,
+    # protocols
+    trackers=TRACKERS,
+    port_protocols=PORTS,
+    allow_clash=allow_udp,
+    nat_ipv6=True,
+    null_binding_id=True,
+    zones="directed",
+    # hooks
+    new_connection=nat_and_confirm,
+    nf_reinject=reinject_to_an_entry,
+)
+"""c46172147ebb: an entry for replies lives for its second, however many come."""
 
 V5_10_7: Final = Release(
     name="5.10.7",
@@ -359,6 +435,8 @@ V5_10_7: Final = Release(
     hash_zone_id=no_zone,
     hash_conntrack_raw=hash_conntrack_raw_jhash,
     hash_bucket=reciprocal_scale,
+    # extensions
+    ext_add=ext_add_without_genid,
     # confirm
     confirm=confirm_linking_one_by_one,
     lock=LockBuckets,
@@ -367,6 +445,7 @@ V5_10_7: Final = Release(
     resolve_clash=merge_or_insert_reply_only,
     merge=merge_counting_a_resolve,
     resolve_clash_harder=resolve_clash_harder,
+    udp_refresh_unreplied=refresh,
     chain_limit=None,
     rng_below="",
     # the choice
@@ -411,6 +490,8 @@ V5_10_262: Final = Release(
     hash_zone_id=no_zone,
     hash_conntrack_raw=hash_conntrack_raw_jhash,
     hash_bucket=reciprocal_scale,
+    # extensions
+    ext_add=ext_add_without_genid,
     # confirm
     confirm=confirm_linking_one_by_one,
     lock=LockBuckets,
@@ -419,6 +500,7 @@ V5_10_262: Final = Release(
     resolve_clash=merge_or_insert_reply_only,
     merge=merge_counting_a_resolve,
     resolve_clash_harder=resolve_clash_harder,
+    udp_refresh_unreplied=refresh,
     chain_limit=None,
     rng_below="",
     # the choice
@@ -465,6 +547,8 @@ V5_11_0: Final = Release(
     hash_zone_id=no_zone,
     hash_conntrack_raw=hash_conntrack_raw_jhash,
     hash_bucket=reciprocal_scale,
+    # extensions
+    ext_add=ext_add_without_genid,
     # confirm
     confirm=confirm_linking_one_by_one,
     lock=LockBuckets,
@@ -473,6 +557,7 @@ V5_11_0: Final = Release(
     resolve_clash=merge_or_insert_reply_only,
     merge=merge_counting_a_resolve,
     resolve_clash_harder=resolve_clash_harder,
+    udp_refresh_unreplied=refresh,
     chain_limit=None,
     rng_below="",
     # the choice
@@ -517,6 +602,8 @@ V5_15_0: Final = Release(
     hash_zone_id=nf_ct_zone_id,
     hash_conntrack_raw=hash_conntrack_raw_siphash_48,
     hash_bucket=reciprocal_scale,
+    # extensions
+    ext_add=ext_add_without_genid,
     # confirm
     confirm=confirm_linking_one_by_one,
     lock=LockBuckets,
@@ -525,6 +612,7 @@ V5_15_0: Final = Release(
     resolve_clash=merge_or_insert_reply_only,
     merge=merge_counting_a_resolve,
     resolve_clash_harder=resolve_clash_harder,
+    udp_refresh_unreplied=refresh,
     chain_limit=(8, 24),
     rng_below="prandom_u32_max",
     # the choice
@@ -572,6 +660,8 @@ V5_15_148: Final = Release(
     hash_zone_id=nf_ct_zone_id,
     hash_conntrack_raw=hash_conntrack_raw_siphash_48,
     hash_bucket=reciprocal_scale,
+    # extensions
+    ext_add=ext_add_without_genid,
     # confirm
     confirm=confirm_linking_one_by_one,
     lock=LockBuckets,
@@ -580,6 +670,7 @@ V5_15_148: Final = Release(
     resolve_clash=merge_or_insert_reply_only,
     merge=merge_counting_a_resolve,
     resolve_clash_harder=resolve_clash_harder,
+    udp_refresh_unreplied=refresh,
     chain_limit=(50, 30),
     rng_below="prandom_u32_max",
     # the choice
@@ -624,6 +715,8 @@ V5_17_0_RC5: Final = Release(
     hash_zone_id=nf_ct_zone_id,
     hash_conntrack_raw=hash_conntrack_raw_siphash_48,
     hash_bucket=reciprocal_scale,
+    # extensions
+    ext_add=ext_add_without_genid,
     # confirm
     confirm=confirm_linking_one_by_one,
     lock=LockBuckets,
@@ -632,6 +725,7 @@ V5_17_0_RC5: Final = Release(
     resolve_clash=merge_or_insert_reply_only,
     merge=merge_counting_a_resolve,
     resolve_clash_harder=resolve_clash_harder,
+    udp_refresh_unreplied=refresh,
     chain_limit=(8, 24),
     rng_below="prandom_u32_max",
     # the choice
@@ -678,14 +772,17 @@ V5_19_0: Final = Release(
     hash_zone_id=nf_ct_zone_id,
     hash_conntrack_raw=hash_conntrack_raw_siphash_48,
     hash_bucket=reciprocal_scale,
+    # extensions
+    ext_add=nf_ct_ext_add,
     # confirm
-    confirm=confirm_linking_one_by_one,
+    confirm=confirm_linking_one_by_one_with_genid,
     lock=LockBuckets,
     test_keys=resolve_within_chain_limit_marked_first,
     clash=absent,
     resolve_clash=merge_or_insert_reply_only,
     merge=merge_counting_a_resolve,
     resolve_clash_harder=resolve_clash_harder,
+    udp_refresh_unreplied=refresh,
     chain_limit=(8, 24),
     rng_below="prandom_u32_max",
     # the choice

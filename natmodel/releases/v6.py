@@ -22,21 +22,24 @@ from natmodel.paths.get_unique_tuple import (
     get_unique_tuple,
 )
 from natmodel.paths.nf_conntrack_confirm import (
-    confirm_linking_one_by_one,
+    confirm_linking_one_by_one_with_genid,
     confirm_publishing_at_once,
+    confirm_publishing_at_once_with_genid,
     merge_counting_a_resolve,
     merge_if_same,
     merge_or_insert_reply_only,
     resolve_clash_harder,
     resolve_within_chain_limit,
     resolve_within_chain_limit_marked_first,
+    resolve_within_chain_limit_with_genid,
 )
+from natmodel.paths.nf_conntrack_extend import ext_add_without_genid, nf_ct_ext_add
 from natmodel.paths.nf_conntrack_find import (
     find,
     find_get_per_zone_id,
     taken_unless_same_origin_and_zone,
 )
-from natmodel.paths.nf_hooks import reinject, reinject_to_an_entry
+from natmodel.paths.nf_hooks import refresh, reinject, reinject_to_an_entry
 from natmodel.paths.nf_nat_l4proto_unique_tuple import (
     bounded_rounds,
     bounded_rounds_always_random,
@@ -89,14 +92,17 @@ V6_1_0_RC7: Final = Release(
     hash_zone_id=nf_ct_zone_id,
     hash_conntrack_raw=hash_conntrack_raw_siphash_48,
     hash_bucket=reciprocal_scale,
+    # extensions
+    ext_add=nf_ct_ext_add,
     # confirm
-    confirm=confirm_linking_one_by_one,
+    confirm=confirm_linking_one_by_one_with_genid,
     lock=LockBuckets,
     test_keys=resolve_within_chain_limit_marked_first,
     clash=absent,
     resolve_clash=merge_or_insert_reply_only,
     merge=merge_counting_a_resolve,
     resolve_clash_harder=resolve_clash_harder,
+    udp_refresh_unreplied=refresh,
     chain_limit=(8, 24),
     rng_below="prandom_u32_max",
     # the choice
@@ -141,14 +147,17 @@ V6_1_192: Final = Release(
     hash_zone_id=nf_ct_zone_id,
     hash_conntrack_raw=hash_conntrack_raw_siphash_48,
     hash_bucket=reciprocal_scale,
+    # extensions
+    ext_add=nf_ct_ext_add,
     # confirm
-    confirm=confirm_publishing_at_once,
+    confirm=confirm_publishing_at_once_with_genid,
     lock=LockBuckets,
-    test_keys=resolve_within_chain_limit,
+    test_keys=resolve_within_chain_limit_with_genid,
     clash=absent,
     resolve_clash=merge_or_insert_reply_only,
     merge=merge_counting_a_resolve,
     resolve_clash_harder=resolve_clash_harder,
+    udp_refresh_unreplied=refresh,
     chain_limit=(50, 30),
     rng_below="prandom_u32_max",
     # the choice
@@ -195,14 +204,17 @@ V6_2_1: Final = Release(
     hash_zone_id=nf_ct_zone_id,
     hash_conntrack_raw=hash_conntrack_raw_siphash_4u64,
     hash_bucket=reciprocal_scale,
+    # extensions
+    ext_add=nf_ct_ext_add,
     # confirm
-    confirm=confirm_linking_one_by_one,
+    confirm=confirm_linking_one_by_one_with_genid,
     lock=LockBuckets,
     test_keys=resolve_within_chain_limit_marked_first,
     clash=absent,
     resolve_clash=merge_or_insert_reply_only,
     merge=merge_counting_a_resolve,
     resolve_clash_harder=resolve_clash_harder,
+    udp_refresh_unreplied=refresh,
     chain_limit=(8, 24),
     rng_below="get_random_u32_below",
     # the choice
@@ -247,14 +259,17 @@ V6_4_4: Final = Release(
     hash_zone_id=nf_ct_zone_id,
     hash_conntrack_raw=hash_conntrack_raw_siphash_4u64,
     hash_bucket=reciprocal_scale,
+    # extensions
+    ext_add=nf_ct_ext_add,
     # confirm
-    confirm=confirm_linking_one_by_one,
+    confirm=confirm_linking_one_by_one_with_genid,
     lock=LockBuckets,
     test_keys=resolve_within_chain_limit_marked_first,
     clash=absent,
     resolve_clash=merge_or_insert_reply_only,
     merge=merge_counting_a_resolve,
     resolve_clash_harder=resolve_clash_harder,
+    udp_refresh_unreplied=refresh,
     chain_limit=(50, 30),
     rng_below="get_random_u32_below",
     # the choice
@@ -299,14 +314,17 @@ V6_6_9: Final = Release(
     hash_zone_id=nf_ct_zone_id,
     hash_conntrack_raw=hash_conntrack_raw_siphash_39,
     hash_bucket=reciprocal_scale,
+    # extensions
+    ext_add=nf_ct_ext_add,
     # confirm
-    confirm=confirm_linking_one_by_one,
+    confirm=confirm_linking_one_by_one_with_genid,
     lock=LockBuckets,
     test_keys=resolve_within_chain_limit_marked_first,
     clash=absent,
     resolve_clash=merge_or_insert_reply_only,
     merge=merge_counting_a_resolve,
     resolve_clash_harder=resolve_clash_harder,
+    udp_refresh_unreplied=refresh,
     chain_limit=(50, 30),
     rng_below="get_random_u32_below",
     # the choice
@@ -354,14 +372,17 @@ V6_6_63: Final = Release(
     hash_zone_id=nf_ct_zone_id,
     hash_conntrack_raw=hash_conntrack_raw_siphash_39,
     hash_bucket=reciprocal_scale,
+    # extensions
+    ext_add=nf_ct_ext_add,
     # confirm
-    confirm=confirm_linking_one_by_one,
+    confirm=confirm_linking_one_by_one_with_genid,
     lock=LockBuckets,
     test_keys=resolve_within_chain_limit_marked_first,
     clash=absent,
     resolve_clash=merge_or_insert_reply_only,
     merge=merge_counting_a_resolve,
     resolve_clash_harder=resolve_clash_harder,
+    udp_refresh_unreplied=refresh,
     chain_limit=(50, 30),
     rng_below="get_random_u32_below",
     # the choice
@@ -408,14 +429,17 @@ V6_8_0: Final = Release(
     hash_zone_id=nf_ct_zone_id,
     hash_conntrack_raw=hash_conntrack_raw_siphash_39,
     hash_bucket=reciprocal_scale,
+    # extensions
+    ext_add=nf_ct_ext_add,
     # confirm
-    confirm=confirm_linking_one_by_one,
+    confirm=confirm_linking_one_by_one_with_genid,
     lock=LockBuckets,
     test_keys=resolve_within_chain_limit_marked_first,
     clash=absent,
     resolve_clash=merge_or_insert_reply_only,
     merge=merge_counting_a_resolve,
     resolve_clash_harder=resolve_clash_harder,
+    udp_refresh_unreplied=refresh,
     chain_limit=(50, 30),
     rng_below="get_random_u32_below",
     # the choice
@@ -460,14 +484,17 @@ V6_11_11: Final = Release(
     hash_zone_id=nf_ct_zone_id,
     hash_conntrack_raw=hash_conntrack_raw_siphash_39,
     hash_bucket=reciprocal_scale,
+    # extensions
+    ext_add=nf_ct_ext_add,
     # confirm
-    confirm=confirm_linking_one_by_one,
+    confirm=confirm_linking_one_by_one_with_genid,
     lock=LockBuckets,
     test_keys=resolve_within_chain_limit_marked_first,
     clash=absent,
     resolve_clash=merge_or_insert_reply_only,
     merge=merge_counting_a_resolve,
     resolve_clash_harder=resolve_clash_harder,
+    udp_refresh_unreplied=refresh,
     chain_limit=(50, 30),
     rng_below="get_random_u32_below",
     # the choice
@@ -514,14 +541,17 @@ V6_12_0: Final = Release(
     hash_zone_id=nf_ct_zone_id,
     hash_conntrack_raw=hash_conntrack_raw_siphash_39,
     hash_bucket=reciprocal_scale,
+    # extensions
+    ext_add=nf_ct_ext_add,
     # confirm
-    confirm=confirm_linking_one_by_one,
+    confirm=confirm_linking_one_by_one_with_genid,
     lock=LockBuckets,
     test_keys=resolve_within_chain_limit_marked_first,
     clash=absent,
     resolve_clash=merge_or_insert_reply_only,
     merge=merge_if_same,
     resolve_clash_harder=resolve_clash_harder,
+    udp_refresh_unreplied=refresh,
     chain_limit=(50, 30),
     rng_below="get_random_u32_below",
     # the choice
@@ -558,7 +588,7 @@ number for its mask.
 
 V6_12_117: Final = Release(
     name="6.12.117",
-    covers="6.12.y from 6.12.75 on (READ: 6.12.117)",
+    covers="6.12.y from 6.12.97 on (READ: 6.12.117)",
     # look-ups
     find_get=find_get_per_zone_id,
     find=find,
@@ -568,6 +598,8 @@ V6_12_117: Final = Release(
     hash_zone_id=nf_ct_zone_id,
     hash_conntrack_raw=hash_conntrack_raw_siphash_39,
     hash_bucket=reciprocal_scale,
+    # extensions
+    ext_add=ext_add_without_genid,
     # confirm
     confirm=confirm_publishing_at_once,
     lock=LockBuckets,
@@ -576,6 +608,7 @@ V6_12_117: Final = Release(
     resolve_clash=merge_or_insert_reply_only,
     merge=merge_if_same,
     resolve_clash_harder=resolve_clash_harder,
+    udp_refresh_unreplied=refresh,
     chain_limit=(50, 30),
     rng_below="get_random_u32_below",
     # the choice
@@ -625,14 +658,17 @@ V6_17_0: Final = Release(
     hash_zone_id=nf_ct_zone_id,
     hash_conntrack_raw=hash_conntrack_raw_siphash_39,
     hash_bucket=reciprocal_scale,
+    # extensions
+    ext_add=nf_ct_ext_add,
     # confirm
-    confirm=confirm_publishing_at_once,
+    confirm=confirm_publishing_at_once_with_genid,
     lock=LockBuckets,
-    test_keys=resolve_within_chain_limit,
+    test_keys=resolve_within_chain_limit_with_genid,
     clash=absent,
     resolve_clash=merge_or_insert_reply_only,
     merge=merge_if_same,
     resolve_clash_harder=resolve_clash_harder,
+    udp_refresh_unreplied=refresh,
     chain_limit=(50, 30),
     rng_below="get_random_u32_below",
     # the choice
@@ -679,14 +715,17 @@ V6_19_9: Final = Release(
     hash_zone_id=nf_ct_zone_id,
     hash_conntrack_raw=hash_conntrack_raw_siphash_39,
     hash_bucket=reciprocal_scale,
+    # extensions
+    ext_add=nf_ct_ext_add,
     # confirm
-    confirm=confirm_publishing_at_once,
+    confirm=confirm_publishing_at_once_with_genid,
     lock=LockBuckets,
-    test_keys=resolve_within_chain_limit,
+    test_keys=resolve_within_chain_limit_with_genid,
     clash=absent,
     resolve_clash=merge_or_insert_reply_only,
     merge=merge_if_same,
     resolve_clash_harder=resolve_clash_harder,
+    udp_refresh_unreplied=refresh,
     chain_limit=(50, 30),
     rng_below="get_random_u32_below",
     # the choice

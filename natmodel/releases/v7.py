@@ -21,17 +21,20 @@ from natmodel.paths.get_unique_tuple import (
 )
 from natmodel.paths.nf_conntrack_confirm import (
     confirm_publishing_at_once,
+    confirm_publishing_at_once_with_genid,
     merge_if_same,
     merge_or_insert_reply_only,
     resolve_clash_harder,
     resolve_within_chain_limit,
+    resolve_within_chain_limit_with_genid,
 )
+from natmodel.paths.nf_conntrack_extend import ext_add_without_genid, nf_ct_ext_add
 from natmodel.paths.nf_conntrack_find import (
     find,
     find_get_per_zone_id,
     taken_unless_same_origin_and_zone,
 )
-from natmodel.paths.nf_hooks import reinject
+from natmodel.paths.nf_hooks import refresh, reinject
 from natmodel.paths.nf_nat_l4proto_unique_tuple import (
     bounded_rounds,
     port_window,
@@ -76,14 +79,17 @@ V7_0_0: Final = Release(
     hash_zone_id=nf_ct_zone_id,
     hash_conntrack_raw=hash_conntrack_raw_siphash_39,
     hash_bucket=reciprocal_scale,
+    # extensions
+    ext_add=nf_ct_ext_add,
     # confirm
-    confirm=confirm_publishing_at_once,
+    confirm=confirm_publishing_at_once_with_genid,
     lock=LockBuckets,
-    test_keys=resolve_within_chain_limit,
+    test_keys=resolve_within_chain_limit_with_genid,
     clash=absent,
     resolve_clash=merge_or_insert_reply_only,
     merge=merge_if_same,
     resolve_clash_harder=resolve_clash_harder,
+    udp_refresh_unreplied=refresh,
     chain_limit=(50, 30),
     rng_below="get_random_u32_below",
     # the choice
@@ -128,6 +134,8 @@ V7_3_4: Final = Release(
     hash_zone_id=nf_ct_zone_id,
     hash_conntrack_raw=hash_conntrack_raw_siphash_39,
     hash_bucket=reciprocal_scale,
+    # extensions
+    ext_add=ext_add_without_genid,
     # confirm
     confirm=confirm_publishing_at_once,
     lock=LockBuckets,
@@ -136,6 +144,7 @@ V7_3_4: Final = Release(
     resolve_clash=merge_or_insert_reply_only,
     merge=merge_if_same,
     resolve_clash_harder=resolve_clash_harder,
+    udp_refresh_unreplied=refresh,
     chain_limit=(50, 30),
     rng_below="get_random_u32_below",
     # the choice
