@@ -141,6 +141,12 @@ EQUIVALENT: Final[dict[str, str]] = {
     "(k.hash_zone_id(ct.zone, IP_CT_DIR_ORIGINAL), k.hash_zone_id(ct.zone, IP_CT_DIR_REPLY))'": (
         "a local value"
     ),
+    "nf_conntrack_confirm: swap 'await atomic(nf_ct_delete(done.ct))' and \"await Count('drop')\"": (
+        "counters are sums"
+    ),
+    "nf_conntrack_confirm: swap \"await Count('drop')\" and 'status = done.ct.status | IPS_DYING'": (
+        "a local value"
+    ),
     "nf_conntrack_confirm: swap \"await Count('drop')\" and \"await Count('insert_failed')\"": (
         "counters are sums"
     ),

@@ -12,6 +12,8 @@ import pytest
 
 from natmodel.boot import hashing
 from natmodel.nat_text import NatRule, PacketSpec
+from natmodel.ops import Node
+from natmodel.paths.nf_conntrack_confirm import drop_if_outdated, inserted
 from natmodel.paths.nf_conntrack_extend import nf_ct_ext_add, nf_ct_ext_bump_genid
 from natmodel.paths.packet import packets
 from natmodel.release import Ext, Fate, Packet, Release
@@ -72,7 +74,7 @@ def test_confirm_drops_what_is_outdated(kernel: str, genid: int) -> None:
         assert not ran.world.linked
     else:
         assert ran.result.verdict == NF_ACCEPT
-        assert len(ran.world.linked) == 2
+        assert [node.ct.ext_genid for node in ran.world.linked] == [0, 0]
 
 
 def ends(k: Release, *each: Packet) -> set[tuple[tuple[str, ...], tuple[str, ...], int]]:
@@ -115,6 +117,33 @@ def test_a_module_may_leave_at_any_time(kernel: str) -> None:
     for ext in ("new", "masquerade"):
         assert ends(k, packet(ext)) == {IN_TIME, BEFORE_CONFIRM, AFTER_ITS_LINKS}
     assert ends(k, packet("none")) == {IN_TIME}
+
+
+@pytest.mark.parametrize("kernel", ["5.19.0", "6.17.0"])
+@pytest.mark.parametrize(
+    ("status", "cause", "counted"),
+    [
+        (IPS_CONFIRMED, "confirmed already", ()),
+        (IPS_DYING, "extensions outdated", ("insert_failed",)),
+    ],
+)
+def test_it_is_asked_after_confirmed_and_before_dying(
+    kernel: str, status: int, cause: str, counted: tuple[str, ...]
+) -> None:
+    k = RELEASES[kernel]
+    ct = attrs.evolve(connection(1), status=status)
+    ran = follow(k.confirm(k, ct, IP_CT_DIR_ORIGINAL), world_of(k, genid=2), lambda op: 0)
+    assert (ran.result.verdict, ran.result.cause, ran.counted) == (NF_DROP, cause, counted)
+
+
+def test_what_is_unlinked_again_is_confirmed_and_dying() -> None:
+    """READ 7.0.0: nf_ct_kill sets DYING, and CONFIRMED stays."""
+    ct = connection(1)
+    done = inserted(ct)
+    world = attrs.evolve(world_of(RELEASES["7.0.0"], genid=2), linked=(Node(done.ct, 0),))
+    ran = follow(drop_if_outdated(RELEASES["7.0.0"], ct, done), world, lambda op: 0)
+    assert ran.result.ct.status == IPS_CONFIRMED | IPS_DYING
+    assert (ran.result.verdict, ran.counted, ran.world.linked) == (NF_DROP, ("drop",), ())
 
 
 @pytest.mark.parametrize("kernel", ["5.19.0", "6.17.0"])
