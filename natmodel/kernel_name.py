@@ -484,7 +484,9 @@ def _verdict(answer: Candidates) -> str:
     if kernel.level is None:
         beyond = _beyond(standing, lines.dotted(kernel.series))
         if len(rows) == 1:
-            return f"Every release of that series that is known is the row {rows[0]}. {beyond}"
+            are = "are like" if standing.between else "that are known are"
+            by = "By what is known of their changes, all" if standing.between else "All"
+            return f"{by} releases of that series {are} the row {rows[0]}. {beyond}"
         between = ", or lie between two" if standing.between else ""
         return f"Its stable level is not told, so it can be any of these rows{between}. {beyond}"
     if standing.certain or standing.likely:

@@ -162,7 +162,11 @@ CHANGES: Final = (
         _in("3.5", "3.10"),
         "READ 3.4.113, 3.10.4; said to be 3.7's",
     ),
+    Change(
+        "a packet's look-up does not ask for CONFIRMED", _in("3.5", "3.10"), "READ 3.4.113, 3.10.4"
+    ),
     Change("RANDOM_FULLY exists", _in("3.14"), "READ 3.13.10, 3.14.1"),
+    Change("a packet's look-up asks for CONFIRMED again", _in("3.14"), "READ 3.13.10, 3.14.1"),
     Change(
         "confirm takes two of 1024 bucket locks instead of one for all",
         _in("3.15"),
@@ -170,6 +174,11 @@ CHANGES: Final = (
     ),
     Change(
         "confirm drops a dying connection instead of accepting its packet",
+        _in("3.17", "3.18"),
+        "READ 3.16.0, 3.18.20",
+    ),
+    Change(
+        "a null binding says from which ICMP id to search",
         _in("3.17", "3.18"),
         "READ 3.16.0, 3.18.20",
     ),
@@ -200,6 +209,11 @@ CHANGES: Final = (
         _at(v4_9=(1, 154)),
     ),
     Change(
+        "a connection that is confirmed is not set up, even if it has a NAT extension",
+        _in("4.11", "4.12"),
+        "READ 4.10.17, 4.12.0, 4.9.337",
+    ),
+    Change(
         "the by-source search looks at every match of its rhlist",
         _in("4.13"),
         "READ 4.12.0, 4.13.9",
@@ -211,12 +225,22 @@ CHANGES: Final = (
         _at(v4_9=(1, 154)),
     ),
     Change(
+        "confirm warns of a connection that is confirmed already",
+        _in("4.14"),
+        "READ 4.13.9, 4.14.177, 4.15.0",
+    ),
+    Change(
         "a reversed port range is swapped",
         _in("4.16"),
         "READ 4.15.0, 4.16.13, 4.4.155, 4.9.154, 4.14.177, 4.15.15",
         _at(v4_4=(1, 155), v4_9=(1, 154), v4_14=(1, 177), v4_15=(1, 15)),
     ),
     Change("PROTO_OFFSET exists", _in("4.18"), "READ 4.16.13, 4.18.0; ML 2eb0f624b709"),
+    Change(
+        "a queued packet is looked up again when it returns",
+        _in("4.18"),
+        "READ 4.16.13, 4.18.0; ML 368982cd7d1b",
+    ),
     Change(
         "equal connections are merged even with NAT",
         _in("4.19"),
@@ -333,6 +357,11 @@ CHANGES: Final = (
         "ML a4e6a1031e77; READ 6.9.0, 6.12.0, 6.6.63",
     ),
     Change(
+        "a queued packet is not looked up again when it returns",
+        _in("6.12"),
+        "READ 6.11.11, 6.12.0; ML 8af79d3edb5f",
+    ),
+    Change(
         "the fast path looks for the entry in reverse too, and no longer minds its status bits",
         _in("6.16"),
         "ML 50d9ce9679dd, 6.12.34, about 6.6.94; READ 6.14.0, 6.17.0",
@@ -385,11 +414,6 @@ ASIDE: Final = (
         "ML 7d8dc1c7be8d, 6.10.7, 6.1.107; READ 6.6.31, 6.6.63",
         _at(v6_10=7, v6_6=(32, 63), v6_1=107),
     ),
-    Change(
-        "a queued packet is not looked up again when it returns",
-        _in("6.12"),
-        "ML 8af79d3edb5f",
-    ),
 )
 
 # Row: the trees that were read and behave so, the canonical one first.
@@ -402,7 +426,7 @@ _ROWS: Final = """
 3.15.5 3.16.0
 3.18.20 3.19.8 4.1.19
 4.4.0 4.6.2
-4.4.155
+4.4.155 4.4.220
 4.7.4 4.8.17
 4.9.0 4.10.1 4.10.17
 4.9.154
@@ -424,7 +448,7 @@ _ROWS: Final = """
 5.2.1
 5.3.1
 5.4.286 5.4.195
-5.8.1 5.6.4 5.7.14
+5.8.1 5.6.4 5.7.6 5.7.14
 5.9.1 5.8.18
 5.10.7
 5.10.262
@@ -569,14 +593,26 @@ def standing(version: Version) -> Standing:
 def _rows_around(version: Version) -> tuple[str, ...]:
     """The rows of the nearest trees read before and after a release, of its series where it has any.
 
-    The first release of a series (.0) follows the series before.
+    Of other series only the first tree counts: later levels have got what this one need not have.
     """
-    own = [tree for tree in TREES if tree.series == version.series and version.level]
+    mainline = not version.level and version.rc is None
+    own = [tree for tree in TREES if tree.series == version.series and not mainline]
+    main = list(
+        {tree.series: tree for tree in sorted(_RELEASED, key=_place, reverse=True)}.values()
+    )
     before = [tree for tree in own if _place(tree) < _place(version)]
-    before = before or [tree for tree in TREES if _place(tree) < _place(version)]
-    after = [tree for tree in own or TREES if _place(tree) > _place(version)]
+    before = before or [tree for tree in main if _place(tree) < _place(version)]
+    after = [tree for tree in own or main if _place(tree) > _place(version)]
     nearest = (*sorted(before, key=_place)[-1:], *sorted(after, key=_place)[:1])
     return tuple(TREES[tree] for tree in nearest)
+
+
+# Without the candidates that had something which no release has.
+_RELEASED: Final = tuple(
+    tree
+    for tree in TREES
+    if not any(change.only_rc and change.status(tree) is Has.YES for change in CHANGES)
+)
 
 
 def _place(version: Version) -> tuple[Series, int, bool, int]:
@@ -596,13 +632,16 @@ def _steps(series: Series) -> list[int]:
 
 
 def standing_of_series(series: Series) -> Standing:
-    """Of every release of a series together: its name does not tell the level."""
+    """Of every release of a series together: its name does not tell the level.
+
+    Where a level is like one row, the rows around it are not said to be possible.
+    """
     check_series(series)
     all_of_them = [standing(Version(series, level)) for level in _steps(series)]
     return Standing(
-        sort_rows(row for one in all_of_them for row in one.rows),
+        sort_rows(row for one in all_of_them for row in ([one.likely] if one.likely else one.rows)),
         complete=False,
-        between=any(one.between for one in all_of_them),
+        between=any(one.between or one.likely is not None for one in all_of_them),
         open=True,
         newest=newest_read(series),
     )

@@ -46,7 +46,7 @@ from natmodel.values import (
 #
 # What the kernels call themselves: the fill files, which the same kernels wrote, have "6.1.0-56 ...
 # Debian 6.1.192-2" and "6.12.117+deb12", stable levels that rows were held against; and "6.18.44", which
-# lies behind the last 6.18.y that was read (6.18.2, row 6.17.0) and may have what 6.19 has (row 6.19.9).
+# lies behind the last 6.18.y that was read (6.18.2, row 6.17.0).
 #
 # What the scenarios tell of the rows from 6.1 on (tests/test_live.py tries them all): 6.1's outcomes can
 # be those of 6.1.0-rc7, 6.1.192, 6.2.1 and 6.4.4 only; those of 6.12 and of 6.18, of 6.12.0 and all later

@@ -778,7 +778,8 @@ def _as_bucket_node(value: object, at: str) -> tuple[int, int, str]:
 
 def _as_draw_below(value: object, at: str) -> tuple[str, int, int]:
     name, drawn, below = as_list(value, at, 3)
-    return as_text(name, at), as_int(drawn, at), as_int(below, at)
+    limit = as_int(below, at, 1)
+    return as_text(name, at), as_int(drawn, at, 0, limit - 1), limit
 
 
 def _read_stats(f: Fields) -> tuple[tuple[str, int], ...]:

@@ -7,6 +7,8 @@ the check; 5.15.148, 6.12.117 and 7.1.5 have not.  SPEC f.3.
 
 from __future__ import annotations
 
+from typing import Any
+
 import attrs
 import pytest
 
@@ -15,7 +17,7 @@ from natmodel.nat_text import NatRule, PacketSpec
 from natmodel.ops import Node
 from natmodel.paths.nf_conntrack_confirm import drop_if_outdated, inserted
 from natmodel.paths.nf_conntrack_extend import nf_ct_ext_add, nf_ct_ext_bump_genid
-from natmodel.paths.packet import packets
+from natmodel.paths.packet import nat_and_confirm, packets
 from natmodel.release import Ext, Fate, Packet, Release
 from natmodel.releases import RELEASES
 from natmodel.run import follow
@@ -37,6 +39,7 @@ CHECKED = {
     *ROWS[ROWS.index("6.17.0") : ROWS.index("7.3.4")],
 }
 
+DNAT = NatRule.parse("dnat to 192.0.2.10:1000-2000").range
 CLASH = "udp 10.0.0.1:4000 > 192.0.2.9:53"
 
 
@@ -144,6 +147,21 @@ def test_what_is_unlinked_again_is_confirmed_and_dying() -> None:
     ran = follow(drop_if_outdated(RELEASES["7.0.0"], ct, done), world, lambda op: 0)
     assert ran.result.ct.status == IPS_CONFIRMED | IPS_DYING
     assert (ran.result.verdict, ran.counted, ran.world.linked) == (NF_DROP, ("drop",), ())
+
+
+def test_masquerade_adds_its_extension_before_it_sets_up_the_source() -> None:
+    """READ 7.0.0: nf_nat_masquerade_ipv4.  A new connection's own comes before all else."""
+    k = RELEASES["7.0.0"]
+    ways: tuple[tuple[Ext, bool], ...] = (("new", False), ("masquerade", True))
+    for ext, later in ways:
+        heard: list[Any] = []
+        call = nat_and_confirm(k, attrs.evolve(packet("none"), ext=ext, dst=DNAT))
+        follow(call, world_of(k), lambda op: 0, lambda *one, heard=heard: heard.append(one))
+        kinds = [type(op).__name__ for op, _ in heard]
+        order = [kind for kind in kinds if kind in ("ExtGenidLoad", "BysourceAdd")]
+        assert order[0] == "ExtGenidLoad"
+        look_ups = kinds[: kinds.index("ExtGenidLoad")].count("ReadChain")
+        assert (look_ups > 0) is later
 
 
 @pytest.mark.parametrize("kernel", ["5.19.0", "6.17.0"])

@@ -23,7 +23,7 @@ from natmodel.boot import Boot, hashing
 from natmodel.draws import eager
 from natmodel.ops import BysourceAdd, BysourceWrite, Call, Op, path
 from natmodel.paths.get_unique_tuple import in_range
-from natmodel.paths.nf_hooks import resolve_normal_ct
+from natmodel.paths.nf_hooks import nf_nat_inet_fn, resolve_normal_ct
 from natmodel.paths.packet import init_conntrack, nat_and_confirm, packets
 from natmodel.release import Packet, Release, Skb
 from natmodel.release_text import field_of, value_text
@@ -999,12 +999,50 @@ def test_a_connection_that_was_confirmed_before_nat_was_there(kernel: str) -> No
 
 @pytest.mark.parametrize("kernel", RELEASES)
 def test_a_confirmed_connection_with_one_manip_gets_the_other_up_to_4_11(kernel: str) -> None:
-    """READ 4.9.154, 4.10.17, 4.12.0: what has a NAT extension is set up, confirmed or not."""
+    """READ 2.6.35.6, 4.9.154, 4.10.17, 4.12.0: what has a NAT extension is set up, confirmed or not.
+
+    2.6.24 asks no rule for it.
+    """
     ct = late(RELEASES[kernel], IPS_DST_NAT_DONE)
     rows = list(RELEASES)
-    mapped = rows.index(kernel) < rows.index("4.12.0")
-    assert (ct.reply.dst == 30) is mapped
-    assert (ct.status & IPS_SRC_NAT_DONE != 0) is mapped
+    set_up = rows.index(kernel) < rows.index("4.12.0")
+    assert (ct.reply.dst == 30) is (set_up and kernel != "2.6.24")
+    assert (ct.status & IPS_SRC_NAT_DONE != 0) is set_up
+
+
+@pytest.mark.parametrize("kernel", RELEASES)
+def test_what_is_not_confirmed_is_set_up_whatever_its_other_bits(kernel: str) -> None:
+    k = RELEASES[kernel]
+    ct = Conn(7, POD, nf_ct_invert_tuple(POD), IPS_SEEN_REPLY)
+    r = NatRange(NF_NAT_RANGE_MAP_IPS, 30, 30)
+    ran = follow(k.setup_info(k, ct, r, Manip.SRC), world_of(k), lambda _: 0)
+    assert (ran.result.reply.dst, ran.result.status & IPS_SRC_NAT_DONE != 0) == (30, True)
+    assert [entry.id for entry in ran.world.bysource] == [7]
+
+
+def test_2_6_24_takes_the_type_of_an_answer_for_the_id_of_a_confirmed_request() -> None:
+    """READ: alloc_null_binding_confirmed gives the range reply.dst.u.all, which for ICMP is no id."""
+    k = RELEASES["2.6.24"]
+    ping = CtTuple(AF_INET, IPPROTO_ICMP, 10, 77, 20, 13 * 256)  # a timestamp; 14 is the answer
+    other = Conn(1000, ping.with_src(11), nf_ct_invert_tuple(ping), IPS_CONFIRMED)
+    ct = Conn(7, ping, nf_ct_invert_tuple(ping), IPS_CONFIRMED)
+    r = NatRange(NF_NAT_RANGE_MAP_IPS, 30, 30)
+    result = follow(k.setup_info(k, ct, r, Manip.SRC), world_of(k, other), lambda _: 0).result
+    assert result.reply.sport == 14 * 256
+
+
+@pytest.mark.parametrize("kernel", RELEASES)
+@pytest.mark.parametrize("is_new", [False, True])
+def test_a_hook_sets_up_what_is_new_and_has_not_been_set_up(kernel: str, is_new: bool) -> None:
+    """An answered connection is not, nor is one that has been set up for this manip."""
+    k = RELEASES[kernel]
+    r = NatRange(NF_NAT_RANGE_MAP_IPS, 30, 30)
+    status = IPS_CONFIRMED | IPS_DST_NAT_DONE | (IPS_SRC_NAT_DONE if is_new else 0)
+    ct = Conn(7, POD, nf_ct_invert_tuple(POD), status)
+    skb = Skb(9, POD, ct=ct, is_new=is_new)
+    ran = follow(nf_nat_inet_fn(k, skb, Manip.SRC, r), world_of(k), lambda _: 0)
+    assert ran.result == skb
+    assert not ran.world.bysource
 
 
 # ── who asks for a keyed hash (SPEC g.3) ────────────────────────────────────────────────────────

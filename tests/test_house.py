@@ -18,6 +18,7 @@ import pytest
 from natmodel import controls, ops
 from natmodel.release import Release
 from natmodel.releases import RELEASES
+from tests import mutation
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "natmodel"
@@ -189,6 +190,12 @@ def test_rows_are_fully_written_and_neighbours_differ() -> None:
     for a, b in pairwise(rows):
         names = [f.name for f in attrs.fields(Release) if f.name not in ("name", "covers")]
         assert any(getattr(a, name) is not getattr(b, name) for name in names)
+
+
+def test_every_equivalent_mutant_that_is_listed_can_be_made() -> None:
+    modules = {name.partition(": ")[0] for name in mutation.EQUIVALENT}
+    made = {f"{module}: {change}" for module in modules for change in mutation.changes_of(module)}
+    assert set(mutation.EQUIVALENT) <= made
 
 
 def test_only_ops_yield() -> None:

@@ -55,6 +55,32 @@ def retried(kernel: str, nat: str) -> list[tuple[int, int]]:
     return found
 
 
+def test_one_cpu_sends_its_packets_in_their_order() -> None:
+    """The second of them in the first's way; nothing is dropped, nothing sent again."""
+    s = pods("6.12.117", n=3, cpus=1, retransmit=(1000,))
+    for (outcome,) in check(s, exhaustive=True).explored.outcomes:
+        assert [(f.packet, f.verdict, f.at) for f in outcome] == [
+            (n, NF_ACCEPT, 0) for n in range(3)
+        ]
+        ports = [nf_ct_invert_tuple(f.ct.reply).sport for f in outcome if f.ct is not None]
+        assert ports[0] == 32769
+        assert 32769 not in ports[1:]
+
+
+def test_what_is_sent_again_is_what_was_dropped() -> None:
+    """A SYN and a datagram of one sender, and another sender's SYN in the way of the first."""
+    packets = [POD.format(8, 1025), POD.format(9, 1025), "udp 172.16.1.8:53 > 198.51.100.7:53"]
+    s = Scenario(kernel="6.12.117", nat=["masquerade"], packets=packets, cpus=2, retransmit=[1000])
+    found = fates(s)
+    assert all(verdict == NF_ACCEPT for one in found for _, verdict, _ in one)
+    times = {tuple(sorted((packet, at) for packet, _, at in one)) for one in found}
+    assert times == {
+        ((0, 0), (1, 0), (2, 0)),
+        ((0, 1000), (1, 0), (2, 0)),
+        ((0, 0), (1, 1000), (2, 0)),
+    }
+
+
 # ── SPEC k: which port the retry gets ───────────────────────────────────────────────────────────
 
 

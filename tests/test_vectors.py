@@ -246,6 +246,12 @@ def test_a_wrong_shape_is_bad_input(kind: str, field: str, value: object, says: 
     assert says in message
 
 
+def test_a_draw_is_below_its_modulus() -> None:
+    """SCHEMA: [name, value, modulus].  No recording can have drawn more."""
+    vector = sample("confirm") | {"random": [["get_random_u32_below", 30, 30]]}
+    assert "a number 0..29" in complaint(json.dumps(vector))
+
+
 def test_a_missing_field_is_named() -> None:
     vector = sample("confirm")
     del vector["ct"]["orig"]

@@ -526,8 +526,9 @@ async def merge_unless_nat(k: Release, loser: Conn, h: Node) -> Confirmed | None
     """Merge with an entry that NAT has no part in.
 
     What is asked for is the entry's NAT extension.  Where NAT hooks are registered they give it to each
-    new connection before it is set up, and dropped ones enter no table; so a confirmed entry has the
-    extension if and only if it has been set up, which NAT_DONE says.
+    new connection before it is set up, and dropped ones enter no table; so a confirmed entry is taken to
+    have the extension if and only if NAT_DONE says that it has been set up.  (Unloading NAT clears the
+    bits and leaves the extension: docs/model.md, "Left out".)
     kernel: nf_ct_resolve_clash, nfct_nat (4.7 .. 4.11); NAT_DONE itself (4.12 .. 4.18; stable 4.9.154)
     """
     if can_be_had(h.ct) and not h.ct.status & IPS_NAT_DONE_MASK:

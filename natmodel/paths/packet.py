@@ -167,12 +167,14 @@ def null_binding(ct: Conn, manip: Manip) -> NatRange:
 async def enter_bysource_first_though_late(
     k: Release, ct: Conn, r: NatRange, manip: Manip
 ) -> Conn | Call[Conn]:
-    """No rule is asked about a connection that was confirmed before NAT was there.
+    """No rule is asked about a connection that is confirmed: it is to stay as it is, key and all.
 
+    Of ICMP the key of the REPLY tuple's destination is type and code, and is taken for an id.
     kernel: nf_nat_fn, alloc_null_binding_confirmed (2.6.24)
     """
-    if ct.status & IPS_CONFIRMED and not ct.status & IPS_NAT_DONE_MASK:
-        r = null_binding(ct, manip)
+    if ct.status & IPS_CONFIRMED:
+        key = ct.reply.dport if manip is Manip.SRC else ct.reply.sport
+        r = attrs.evolve(null_binding(ct, manip), min_proto=key, max_proto=key)
     return enter_bysource(k, ct, r, manip)
 
 

@@ -147,7 +147,7 @@ V4_4_0: Final = Release(
 
 V4_4_155: Final = Release(
     name="4.4.155",
-    covers="late 4.4.y (READ: 4.4.155)",
+    covers="late 4.4.y (READ: 4.4.155, 4.4.220)",
     # look-ups
     find_get=find_get_once,
     find=find_in_direction_unless_dying,
@@ -320,7 +320,7 @@ connection of it alone.
 
 V4_9_154: Final = Release(
     name="4.9.154",
-    covers="4.9.y before the same-origin skip (READ: 4.9.154)",
+    covers="4.9.y with the clash rule of 4.12, before the same-origin skip (READ: 4.9.154)",
     # look-ups
     find_get=find_get_once,
     find=find_skipping_dying,
@@ -657,7 +657,7 @@ V4_13_9: Final = Release(
 
 V4_14_177: Final = Release(
     name="4.14.177",
-    covers="4.14.y with the same-origin skip, before 4.14.265 (READ: 4.14.177)",
+    covers="4.14.y with the same-origin skip, before 4.14.222 (READ: 4.14.177)",
     # look-ups
     find_get=find_get_once,
     find=find_skipping_dying,
@@ -715,7 +715,7 @@ ed07d9a021df: the very same connection is merged, NAT or not.  A reversed range 
 
 V4_14_280: Final = Release(
     name="4.14.280",
-    covers="4.14.y without rovers (READ: 4.14.280)",
+    covers="late 4.14.y (READ: 4.14.280)",
     # look-ups
     find_get=find_get_once,
     find=find_skipping_dying,
@@ -1161,7 +1161,7 @@ V4_19_222: Final = Release(
 
 V4_19_304: Final = Release(
     name="4.19.304",
-    covers="4.19.y without rovers (READ: 4.19.304)",
+    covers="4.19.y from 4.19.244 on (READ: 4.19.304)",
     # look-ups
     find_get=find_get_once,
     find=find_skipping_dying,

@@ -312,7 +312,7 @@ V5_4_286: Final = Release(
 
 V5_8_1: Final = Release(
     name="5.8.1",
-    covers="5.6, 5.7, 5.8.y before 5.8.8 (READ: 5.6.4, 5.7.14, 5.8.1)",
+    covers="5.6, 5.7, 5.8.y before 5.8.8 (READ: 5.6.4, 5.7.6, 5.7.14, 5.8.1)",
     # look-ups
     find_get=find_get_once,
     find=find,
