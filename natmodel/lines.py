@@ -196,8 +196,8 @@ CHANGES: Final = (
     Change(
         "a look-up that ends in another chain starts over",
         _in("4.9"),
-        "READ 4.8.17, 4.9.0, 4.4.0, 4.4.155",
-        _at(v4_4=(1, 155)),
+        "READ 4.4.111, 4.8.17, 4.9.0, 4.4.0, 4.4.155",
+        _at(v4_4=(112, 155)),
     ),
     Change("expired entries are skipped and killed", _in("4.9"), "READ 4.8.17, 4.9.0"),
     Change("the by-source search looks at the first match only", _in("4.9"), "READ 4.8.17, 4.9.0"),
@@ -205,8 +205,8 @@ CHANGES: Final = (
     Change(
         "clashes are merged where the entry has no NAT_DONE bit, even with a NAT extension",
         _in("4.11", "4.12"),
-        "READ 4.10.17, 4.12.0, 4.9.0, 4.9.154",
-        _at(v4_9=(1, 154)),
+        "READ 4.9.22, 4.9.130, 4.10.17, 4.12.0, 4.9.0, 4.9.154",
+        _at(v4_9=(23, 130)),
     ),
     Change(
         "a connection that is confirmed is not set up, even if it has a NAT extension",
@@ -221,8 +221,8 @@ CHANGES: Final = (
     Change(
         "the by-source search looks at every match in lists, the newest first",
         _in("4.14"),
-        "READ 4.13.9, 4.14.177, 4.9.0, 4.9.154",
-        _at(v4_9=(1, 154)),
+        "READ 4.9.22, 4.9.130, 4.13.9, 4.14.177, 4.9.0, 4.9.154",
+        _at(v4_9=(23, 130)),
     ),
     Change(
         "confirm warns of a connection that is confirmed already",
@@ -232,8 +232,8 @@ CHANGES: Final = (
     Change(
         "a reversed port range is swapped",
         _in("4.16"),
-        "READ 4.15.0, 4.16.13, 4.4.155, 4.9.154, 4.14.177, 4.15.15",
-        _at(v4_4=(1, 155), v4_9=(1, 154), v4_14=(1, 177), v4_15=(1, 15)),
+        "READ 4.4.111, 4.9.22, 4.9.130, 4.15.0, 4.16.13, 4.4.155, 4.9.154, 4.14.177, 4.15.15",
+        _at(v4_4=(112, 155), v4_9=(23, 130), v4_14=(1, 177), v4_15=(1, 15)),
     ),
     Change("PROTO_OFFSET exists", _in("4.18"), "READ 4.16.13, 4.18.0; ML 2eb0f624b709"),
     Change(
@@ -269,7 +269,7 @@ CHANGES: Final = (
         "secure_port changes every 10 seconds",
         None,
         "ML 4dfa9b438ee3, 4.19.244; READ 4.14.177, 4.14.280, 4.19.304",
-        _at(v4_19=244, v4_14=(178, 280)),
+        _at(v4_19=244, v4_14=(242, 280)),
     ),
     Change(
         "ICMP ids come from the whole window",
@@ -324,8 +324,8 @@ CHANGES: Final = (
     Change(
         "chains may have 50 to 79 entries",
         _in("6.3"),
-        "ML c77737b736ce, 6.1.20; READ 6.2.1, 6.4.4, 6.1.192, 5.15.100, 5.15.148",
-        _at(v6_2=(2, None), v6_1=20, v5_15=(101, 148)),
+        "ML c77737b736ce, 6.1.20; READ 6.2.12, 6.2.1, 6.4.4, 6.1.192, 5.15.100, 5.15.148",
+        _at(v6_2=(2, 12), v6_1=20, v5_15=(101, 148)),
     ),
     Change(
         "the conntrack hash is SipHash over 39 bytes",
@@ -342,7 +342,7 @@ CHANGES: Final = (
         "DNAT walks start at the first port",
         _in("6.8"),
         "ML 0f1ae2821fa4, 6.8-rc5; READ 6.6.63, 6.8.0",
-        _at(v6_7=(1, None)),
+        _at(v6_7=(4, None)),
         rc=5,
     ),
     Change(
@@ -364,33 +364,33 @@ CHANGES: Final = (
     Change(
         "the fast path looks for the entry in reverse too, and no longer minds its status bits",
         _in("6.16"),
-        "ML 50d9ce9679dd, 6.12.34, about 6.6.94; READ 6.14.0, 6.17.0",
-        _at(v6_12=34, v6_6=(64, None), v6_14=(1, None), v6_15=(1, None)),
+        "ML 50d9ce9679dd, 6.12.34, about 6.6.94; READ 6.6.93, 6.14.0, 6.17.0",
+        _at(v6_12=34, v6_6=(94, None), v6_14=(1, None), v6_15=(1, None)),
     ),
     Change(
         "both keys of an entry appear at one instant",
         _in("6.16"),
         "ML 2d72afb34065, 6.12.40, 6.1.147; READ 6.14.0, 6.17.0",
-        _at(v6_12=40, v6_1=147, v6_6=(64, None), v6_15=(1, None)),
+        _at(v6_12=40, v6_1=147, v6_6=(94, None), v6_15=(1, None)),
     ),
     Change("DCCP is unknown", _in("6.16"), "ML fd72f265bb00; READ 6.14.0, 6.17.0"),
     Change(
         "the fast path does not mind the direction of a reverse clash",
         _in("6.19"),
         "ML 5ec8ca26fe93, 6.12.64; READ 6.18.2, 6.19.9",
-        _at(v6_12=64, v6_6=(64, None), v6_18=(3, None)),
+        _at(v6_12=64, v6_6=(94, None), v6_18=(3, None)),
     ),
     Change(
         "clashes of unknown protocols are resolved",
         _in("7.0"),
-        "ML 8a49fc8d8a3e, 6.12.75, 6.1.165, 5.10.252; READ 6.19.9, 7.0.0",
+        "ML 8a49fc8d8a3e, 6.12.75, 6.1.165, 5.10.252; READ 5.15.215, 6.19.9, 7.0.0",
         _at(
             v6_19=(1, 9),
             v6_18=(3, None),
             v6_12=75,
-            v6_6=(64, None),
+            v6_6=(94, None),
             v6_1=165,
-            v5_15=(149, None),
+            v5_15=(149, 215),
             v5_10=252,
         ),
     ),
@@ -400,7 +400,7 @@ CHANGES: Final = (
         _in("7.1"),
         "Debian changelog, 6.12.97; READ 6.12.0, 6.12.117, 6.1.192, 6.18.2, 6.19.9, 7.0.0, 7.1.5; "
         "6.18.44, running, has no nf_ct_ext_bump_genid",
-        _at(v7_0=(1, None), v6_19=(10, None), v6_18=(3, 44), v6_12=97, v6_6=(64, None)),
+        _at(v7_0=(1, None), v6_19=(10, None), v6_18=(3, 44), v6_12=97, v6_6=(94, None)),
     ),
     Change("UDPLITE is unknown", _in("7.1"), "READ 7.0.0, 7.1.5"),
 )
@@ -425,17 +425,18 @@ _ROWS: Final = """
 3.14.1
 3.15.5 3.16.0
 3.18.20 3.19.8 4.1.19
-4.4.0 4.6.2
-4.4.155 4.4.220
+4.4.0 4.4.111 4.6.2
+4.4.155 4.4.166 4.4.220
 4.7.4 4.8.17
-4.9.0 4.10.1 4.10.17
-4.9.154
-4.9.229 4.9.214
+4.9.0 4.9.22 4.10.1 4.10.17
+4.9.154 4.9.130
+4.9.229 4.9.214 4.9.227
 4.9.273
 4.9.337
 4.12.0
 4.13.9
 4.14.177
+4.14.241
 4.14.280
 4.15.0
 4.16.13 4.15.15
@@ -447,26 +448,33 @@ _ROWS: Final = """
 5.0.1
 5.2.1
 5.3.1
-5.4.286 5.4.195
+5.4.286 5.4.195 5.4.273
 5.8.1 5.6.4 5.7.6 5.7.14
 5.9.1 5.8.18
 5.10.7
 5.10.262
-5.11.0 5.11.14 5.14.0-rc5
+5.11.0 5.10.198 5.11.14 5.14.0-rc5
 5.15.0 5.15.16 5.15.100
 5.15.148
+5.15.215
 5.17.0-rc5
 5.19.0 6.0.1
 6.1.0-rc7
+6.1.119 6.1.55 6.1.141
+6.1.158
 6.1.192
 6.2.1
-6.4.4
-6.6.9 6.6.31
-6.6.63
+6.4.4 6.2.12
+6.6.9 6.5.0 6.6.31 6.7.3
+6.6.63 6.6.87 6.6.93
 6.8.0 6.9.0
 6.11.11
-6.12.0 6.13.7 6.14.0
-6.12.117
+6.12.0 6.12.10 6.12.19 6.12.33 6.13.7 6.14.0
+6.12.34
+6.12.49 6.12.40 6.12.62 6.12.63
+6.12.64
+6.12.94 6.12.75 6.12.78 6.12.83 6.12.92
+6.12.117 6.12.101
 6.17.0 6.18.0-rc1 6.18.2
 6.19.9
 7.0.0

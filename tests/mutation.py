@@ -98,6 +98,16 @@ EQUIVALENT: Final[dict[str, str]] = {
     "nf_conntrack_proto_tcp: swap 'if may_reopen(ct, direction):' and 'new = TCP_CONNTRACK_IGNORE'": (
         "a local value"
     ),
+    "nf_hooks: if ct.orig.protonum in (IPPROTO_UDP, IPPROTO_UDPLITE) and (not ct.status & "
+    "IPS_SEEN_REPLY) -> True": (
+        "only a clash of UDP leaves a reply-only entry, and its first answer ends it"
+    ),
+    "nf_hooks: drop ct.orig.protonum in (IPPROTO_UDP, IPPROTO_UDPLITE) of ct.orig.protonum in "
+    "(IPPROTO_UDP, IPPROTO_UDPLITE) and (not ct.status & IPS_SEEN_REPLY)": "the same",
+    "nf_hooks: drop not ct.status & IPS_SEEN_REPLY of ct.orig.protonum in (IPPROTO_UDP, "
+    "IPPROTO_UDPLITE) and (not ct.status & IPS_SEEN_REPLY)": "the same",
+    "nf_hooks: drop skb.direction == IP_CT_DIR_REPLY of skb.direction == IP_CT_DIR_REPLY and ct.status "
+    "& IPS_NAT_CLASH": "no other packet can find a reply-only entry",
     "nf_hooks: if own.status & IPS_SRC_NAT_DONE -> True": "it is not there to be deleted",
     "nf_hooks: drop own.status of own.status & IPS_SRC_NAT_DONE": "it is not there to be deleted",
     "nf_hooks: drop IPS_SRC_NAT_DONE of own.status & IPS_SRC_NAT_DONE": "it is not there to be deleted",

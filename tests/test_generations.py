@@ -1031,6 +1031,23 @@ def test_2_6_24_takes_the_type_of_an_answer_for_the_id_of_a_confirmed_request() 
     assert result.reply.sport == 14 * 256
 
 
+@pytest.mark.parametrize(("manip", "key"), [(Manip.SRC, POD.sport), (Manip.DST, POD.dport)])
+def test_2_6_24_asks_a_confirmed_connection_to_keep_its_key(manip: Manip, key: int) -> None:
+    k = RELEASES["2.6.24"]
+    asked: list[NatRange] = []
+
+    @path
+    async def asks(_: Release, t: CtTuple, r: NatRange, ct: Conn, m: Manip) -> CtTuple:
+        asked.append(r)
+        return t
+
+    ct = Conn(7, POD, nf_ct_invert_tuple(POD), IPS_CONFIRMED)
+    row = attrs.evolve(k, get_unique_tuple=asks)
+    follow(k.setup_info(row, ct, NatRange(0, 1, 2), manip), world_of(k), lambda _: 0)
+    address = POD.src if manip is Manip.SRC else POD.dst
+    assert asked == [NatRange(NF_NAT_RANGE_MAP_IPS, address, address, key, key)]
+
+
 @pytest.mark.parametrize("kernel", RELEASES)
 @pytest.mark.parametrize("is_new", [False, True])
 def test_a_hook_sets_up_what_is_new_and_has_not_been_set_up(kernel: str, is_new: bool) -> None:

@@ -147,7 +147,7 @@ V4_4_0: Final = Release(
 
 V4_4_155: Final = Release(
     name="4.4.155",
-    covers="late 4.4.y (READ: 4.4.155, 4.4.220)",
+    covers="late 4.4.y (READ: 4.4.155, 4.4.166, 4.4.220)",
     # look-ups
     find_get=find_get_once,
     find=find_in_direction_unless_dying,
@@ -261,7 +261,7 @@ NAT has no part in.
 
 V4_9_0: Final = Release(
     name="4.9.0",
-    covers="4.9, 4.10 (READ: 4.9.0, 4.10.1, 4.10.17)",
+    covers="4.9, 4.10 (READ: 4.9.0, 4.9.22, 4.10.1, 4.10.17)",
     # look-ups
     find_get=find_get_once,
     find=find_skipping_dying,
@@ -320,7 +320,7 @@ connection of it alone.
 
 V4_9_154: Final = Release(
     name="4.9.154",
-    covers="4.9.y with the clash rule of 4.12, before the same-origin skip (READ: 4.9.154)",
+    covers="4.9.y with the clash rule of 4.12, before the same-origin skip (READ: 4.9.130, 4.9.154)",
     # look-ups
     find_get=find_get_once,
     find=find_skipping_dying,
@@ -378,7 +378,7 @@ Clash resolution asks for NAT_DONE.
 
 V4_9_229: Final = Release(
     name="4.9.229",
-    covers="middle 4.9.y (READ: 4.9.214, 4.9.229)",
+    covers="middle 4.9.y (READ: 4.9.214, 4.9.227, 4.9.229)",
     # look-ups
     find_get=find_get_once,
     find=find_skipping_dying,
@@ -712,6 +712,61 @@ V4_14_177: Final = Release(
 
 ed07d9a021df: the very same connection is merged, NAT or not.  A reversed range is swapped.
 """
+
+V4_14_241: Final = Release(
+    name="4.14.241",
+    covers="4.14.y from 4.14.222 to 4.14.264 (READ: 4.14.241)",
+    # look-ups
+    find_get=find_get_once,
+    find=find_skipping_dying,
+    tuple_taken=taken_unless_same_origin_and_zone,
+    timer_per_entry=False,
+    table_per_net=False,
+    hash_zone_id=no_zone,
+    hash_conntrack_raw=hash_conntrack_raw_jhash,
+    hash_bucket=reciprocal_scale,
+    # extensions
+    ext_add=ext_add_without_genid,
+    # confirm
+    confirm=confirm_linking_one_by_one,
+    lock=LockBuckets,
+    test_keys=drop_the_confirmed_or_resolve,
+    clash=clash,
+    resolve_clash=merge_or_drop,
+    merge=merge_unless_translated,
+    resolve_clash_harder=absent,
+    udp_refresh_unreplied=refresh,
+    chain_limit=None,
+    rng_below="",
+    # the choice
+    get_unique_tuple=get_unique_tuple,
+    range_flags=FLAGS_3_14,
+    find_best_ips=find_best_ips,
+    used_tuple=nf_nat_used_tuple,
+    used_tuple_new=nf_nat_used_tuple,
+    used_tuple_harder=not_harder,
+    l4proto_unique_tuple=rover_walk,
+    port_window=port_window,
+    rng="prandom_u32",
+    max_attempts=None,
+    secure_port=secure_port_fixed,
+    # the by-source hash
+    find_appropriate_src=find_appropriate_src,
+    bysource_zone_id=bysource_no_zone,
+    hash_by_src=hash_by_src_jhash,
+    setup_info=nf_nat_setup_info,
+    # protocols
+    trackers=TRACKERS,
+    port_protocols=PORTS,
+    allow_clash=allow_udp,
+    nat_ipv6=True,
+    null_binding_id=True,
+    zones="directed",
+    # hooks
+    new_connection=nat_and_confirm,
+    nf_reinject=reinject,
+)
+"""The same-origin skip asks for the zone, too: a backport."""
 
 V4_14_280: Final = Release(
     name="4.14.280",

@@ -257,7 +257,7 @@ V5_3_1: Final = Release(
 
 V5_4_286: Final = Release(
     name="5.4.286",
-    covers="late 5.4.y (READ: 5.4.195, 5.4.286)",
+    covers="late 5.4.y (READ: 5.4.195, 5.4.273, 5.4.286)",
     # look-ups
     find_get=find_get_once,
     find=find,
@@ -537,7 +537,7 @@ protocols without a tracker.
 
 V5_11_0: Final = Release(
     name="5.11.0",
-    covers="5.11 to 5.14 (READ: 5.11.0, 5.11.14, 5.14.0-rc5)",
+    covers="5.11 to 5.14 (READ: 5.11.0, 5.11.14, 5.14.0-rc5, 5.10.198)",
     # look-ups
     find_get=find_get_once,
     find=find,
@@ -702,6 +702,61 @@ V5_15_148: Final = Release(
     nf_reinject=reinject_to_an_entry,
 )
 """c77737b736ce "adopt safer max chain length": 50 to 79."""
+
+V5_15_215: Final = Release(
+    name="5.15.215",
+    covers="late 5.15.y (READ: 5.15.215)",
+    # look-ups
+    find_get=find_get_per_zone_id,
+    find=find,
+    tuple_taken=taken_unless_same_origin_and_zone,
+    timer_per_entry=False,
+    table_per_net=False,
+    hash_zone_id=nf_ct_zone_id,
+    hash_conntrack_raw=hash_conntrack_raw_siphash_48,
+    hash_bucket=reciprocal_scale,
+    # extensions
+    ext_add=ext_add_without_genid,
+    # confirm
+    confirm=confirm_linking_one_by_one,
+    lock=LockBuckets,
+    test_keys=resolve_within_chain_limit,
+    clash=absent,
+    resolve_clash=merge_or_insert_reply_only,
+    merge=merge_counting_a_resolve,
+    resolve_clash_harder=resolve_clash_harder,
+    udp_refresh_unreplied=refresh,
+    chain_limit=(50, 30),
+    rng_below="prandom_u32_max",
+    # the choice
+    get_unique_tuple=get_unique_tuple,
+    range_flags=FLAGS_4_18,
+    find_best_ips=find_best_ips,
+    used_tuple=nf_nat_used_tuple,
+    used_tuple_new=nf_nat_used_tuple,
+    used_tuple_harder=not_harder,
+    l4proto_unique_tuple=bounded_rounds_always_random,
+    port_window=port_window,
+    rng="prandom_u32",
+    max_attempts=128,
+    secure_port=secure_port_reshuffled,
+    # the by-source hash
+    find_appropriate_src=find_appropriate_src,
+    bysource_zone_id=bysource_zone_id,
+    hash_by_src=hash_by_src_siphash,
+    setup_info=nf_nat_setup_info,
+    # protocols
+    trackers=TRACKERS,
+    port_protocols=PORTS,
+    allow_clash=allow_udp_generic,
+    nat_ipv6=True,
+    null_binding_id=True,
+    zones="directed",
+    # hooks
+    new_connection=nat_and_confirm,
+    nf_reinject=reinject_to_an_entry,
+)
+"""Clashes of protocols without a tracker are resolved: a backport."""
 
 V5_17_0_RC5: Final = Release(
     name="5.17.0-rc5",

@@ -82,7 +82,7 @@ from natmodel.values import (
 
 V6_1_0_RC7: Final = Release(
     name="6.1.0-rc7",
-    covers="early 6.1.y (READ: 6.1.0-rc7)",
+    covers="6.1.y before 6.1.20 (READ: 6.1.0-rc7)",
     # look-ups
     find_get=find_get_per_zone_id,
     find=find,
@@ -135,9 +135,119 @@ V6_1_0_RC7: Final = Release(
 )
 """As 5.19, with another generator."""
 
+V6_1_119: Final = Release(
+    name="6.1.119",
+    covers="6.1.y from 6.1.20 to 6.1.146 (READ: 6.1.55, 6.1.119, 6.1.141)",
+    # look-ups
+    find_get=find_get_per_zone_id,
+    find=find,
+    tuple_taken=taken_unless_same_origin_and_zone,
+    timer_per_entry=False,
+    table_per_net=False,
+    hash_zone_id=nf_ct_zone_id,
+    hash_conntrack_raw=hash_conntrack_raw_siphash_48,
+    hash_bucket=reciprocal_scale,
+    # extensions
+    ext_add=nf_ct_ext_add,
+    # confirm
+    confirm=confirm_linking_one_by_one_with_genid,
+    lock=LockBuckets,
+    test_keys=resolve_within_chain_limit_marked_first,
+    clash=absent,
+    resolve_clash=merge_or_insert_reply_only,
+    merge=merge_counting_a_resolve,
+    resolve_clash_harder=resolve_clash_harder,
+    udp_refresh_unreplied=refresh,
+    chain_limit=(50, 30),
+    rng_below="prandom_u32_max",
+    # the choice
+    get_unique_tuple=get_unique_tuple,
+    range_flags=FLAGS_4_18,
+    find_best_ips=find_best_ips,
+    used_tuple=nf_nat_used_tuple,
+    used_tuple_new=nf_nat_used_tuple,
+    used_tuple_harder=not_harder,
+    l4proto_unique_tuple=bounded_rounds_always_random,
+    port_window=port_window,
+    rng="get_random_u16",
+    max_attempts=128,
+    secure_port=secure_port_reshuffled,
+    # the by-source hash
+    find_appropriate_src=find_appropriate_src,
+    bysource_zone_id=bysource_zone_id,
+    hash_by_src=hash_by_src_siphash,
+    setup_info=nf_nat_setup_info,
+    # protocols
+    trackers=TRACKERS,
+    port_protocols=PORTS,
+    allow_clash=allow_udp,
+    nat_ipv6=True,
+    null_binding_id=True,
+    zones="directed",
+    # hooks
+    new_connection=nat_and_confirm,
+    nf_reinject=reinject_to_an_entry,
+)
+"""Chains may have 50 to 79 nodes: a backport."""
+
+V6_1_158: Final = Release(
+    name="6.1.158",
+    covers="6.1.y from 6.1.147 to 6.1.164 (READ: 6.1.158)",
+    # look-ups
+    find_get=find_get_per_zone_id,
+    find=find,
+    tuple_taken=taken_unless_same_origin_and_zone,
+    timer_per_entry=False,
+    table_per_net=False,
+    hash_zone_id=nf_ct_zone_id,
+    hash_conntrack_raw=hash_conntrack_raw_siphash_48,
+    hash_bucket=reciprocal_scale,
+    # extensions
+    ext_add=nf_ct_ext_add,
+    # confirm
+    confirm=confirm_publishing_at_once_with_genid,
+    lock=LockBuckets,
+    test_keys=resolve_within_chain_limit_with_genid,
+    clash=absent,
+    resolve_clash=merge_or_insert_reply_only,
+    merge=merge_counting_a_resolve,
+    resolve_clash_harder=resolve_clash_harder,
+    udp_refresh_unreplied=refresh,
+    chain_limit=(50, 30),
+    rng_below="prandom_u32_max",
+    # the choice
+    get_unique_tuple=get_unique_tuple,
+    range_flags=FLAGS_4_18,
+    find_best_ips=find_best_ips,
+    used_tuple=nf_nat_used_tuple,
+    used_tuple_new=nf_nat_used_tuple,
+    used_tuple_harder=not_harder,
+    l4proto_unique_tuple=bounded_rounds_always_random,
+    port_window=port_window,
+    rng="get_random_u16",
+    max_attempts=128,
+    secure_port=secure_port_reshuffled,
+    # the by-source hash
+    find_appropriate_src=find_appropriate_src,
+    bysource_zone_id=bysource_zone_id,
+    hash_by_src=hash_by_src_siphash,
+    setup_info=nf_nat_setup_info,
+    # protocols
+    trackers=TRACKERS,
+    port_protocols=PORTS,
+    allow_clash=allow_udp,
+    nat_ipv6=True,
+    null_binding_id=True,
+    zones="directed",
+    # hooks
+    new_connection=nat_and_confirm,
+    nf_reinject=reinject_to_an_entry,
+)
+"""Both keys appear at one instant: a backport."""
+
 V6_1_192: Final = Release(
     name="6.1.192",
-    covers="late 6.1.y (READ: 6.1.192)",
+    covers="6.1.y from 6.1.165 on (READ: 6.1.192)",
     # look-ups
     find_get=find_get_per_zone_id,
     find=find,
@@ -249,7 +359,7 @@ V6_2_1: Final = Release(
 
 V6_4_4: Final = Release(
     name="6.4.4",
-    covers="6.4.y before 6.4.5 (READ: 6.4.4)",
+    covers="late 6.2.y; 6.3; 6.4.y before 6.4.5 (READ: 6.2.12, 6.4.4)",
     # look-ups
     find_get=find_get_per_zone_id,
     find=find,
@@ -304,7 +414,7 @@ V6_4_4: Final = Release(
 
 V6_6_9: Final = Release(
     name="6.6.9",
-    covers="6.6.y before 6.6.57 (READ: 6.6.9, 6.6.31)",
+    covers="6.5, 6.7; 6.6.y before 6.6.57 (READ: 6.5.0, 6.6.9, 6.6.31, 6.7.3)",
     # look-ups
     find_get=find_get_per_zone_id,
     find=find,
@@ -362,7 +472,7 @@ d671fd82eaa9: allow_clash for GRE (6.5).  eaf9e7192ec9: the third and present ha
 
 V6_6_63: Final = Release(
     name="6.6.63",
-    covers="6.6.y from 6.6.57 on (READ: 6.6.63)",
+    covers="6.6.y from 6.6.57 on (READ: 6.6.63, 6.6.87, 6.6.93)",
     # look-ups
     find_get=find_get_per_zone_id,
     find=find,
@@ -531,7 +641,8 @@ clash, and confirm then drops it.
 
 V6_12_0: Final = Release(
     name="6.12.0",
-    covers="6.12 to 6.14; 6.12.y before 6.12.34 (READ: 6.12.0, 6.13.7, 6.14.0)",
+    covers="6.12 to 6.14; 6.12.y before 6.12.34 "
+    "(READ: 6.12.0, 6.12.10, 6.12.19, 6.12.33, 6.13.7, 6.14.0)",
     # look-ups
     find_get=find_get_per_zone_id,
     find=find,
@@ -586,9 +697,229 @@ V6_12_0: Final = Release(
 number for its mask.
 """
 
+V6_12_34: Final = Release(
+    name="6.12.34",
+    covers="6.12.y from 6.12.34 to 6.12.39 (READ: 6.12.34)",
+    # look-ups
+    find_get=find_get_per_zone_id,
+    find=find,
+    tuple_taken=taken_unless_same_origin_and_zone,
+    timer_per_entry=False,
+    table_per_net=False,
+    hash_zone_id=nf_ct_zone_id,
+    hash_conntrack_raw=hash_conntrack_raw_siphash_39,
+    hash_bucket=reciprocal_scale,
+    # extensions
+    ext_add=nf_ct_ext_add,
+    # confirm
+    confirm=confirm_linking_one_by_one_with_genid,
+    lock=LockBuckets,
+    test_keys=resolve_within_chain_limit_marked_first,
+    clash=absent,
+    resolve_clash=merge_or_insert_reply_only,
+    merge=merge_if_same,
+    resolve_clash_harder=resolve_clash_harder,
+    udp_refresh_unreplied=refresh,
+    chain_limit=(50, 30),
+    rng_below="get_random_u32_below",
+    # the choice
+    get_unique_tuple=get_unique_tuple,
+    range_flags=FLAGS_4_18,
+    find_best_ips=find_best_ips,
+    used_tuple=nf_nat_used_tuple,
+    used_tuple_new=nf_nat_used_tuple_new_of_replies,
+    used_tuple_harder=nf_nat_used_tuple_harder,
+    l4proto_unique_tuple=bounded_rounds,
+    port_window=port_window,
+    rng="get_random_u16",
+    max_attempts=128,
+    secure_port=secure_port_reshuffled,
+    # the by-source hash
+    find_appropriate_src=find_appropriate_src,
+    bysource_zone_id=bysource_zone_id,
+    hash_by_src=hash_by_src_siphash,
+    setup_info=nf_nat_setup_info,
+    # protocols
+    trackers=TRACKERS,
+    port_protocols=PORTS,
+    allow_clash=allow_udp_gre,
+    nat_ipv6=True,
+    null_binding_id=True,
+    zones="directed",
+    # hooks
+    new_connection=nat_and_confirm,
+    nf_reinject=reinject,
+)
+"""Backport: the fast path looks for the entry in reverse too, and minds the right bits."""
+
+V6_12_49: Final = Release(
+    name="6.12.49",
+    covers="6.12.y from 6.12.40 to 6.12.63 (READ: 6.12.40, 6.12.49, 6.12.62, 6.12.63)",
+    # look-ups
+    find_get=find_get_per_zone_id,
+    find=find,
+    tuple_taken=taken_unless_same_origin_and_zone,
+    timer_per_entry=False,
+    table_per_net=False,
+    hash_zone_id=nf_ct_zone_id,
+    hash_conntrack_raw=hash_conntrack_raw_siphash_39,
+    hash_bucket=reciprocal_scale,
+    # extensions
+    ext_add=nf_ct_ext_add,
+    # confirm
+    confirm=confirm_publishing_at_once_with_genid,
+    lock=LockBuckets,
+    test_keys=resolve_within_chain_limit_with_genid,
+    clash=absent,
+    resolve_clash=merge_or_insert_reply_only,
+    merge=merge_if_same,
+    resolve_clash_harder=resolve_clash_harder,
+    udp_refresh_unreplied=refresh,
+    chain_limit=(50, 30),
+    rng_below="get_random_u32_below",
+    # the choice
+    get_unique_tuple=get_unique_tuple,
+    range_flags=FLAGS_4_18,
+    find_best_ips=find_best_ips,
+    used_tuple=nf_nat_used_tuple,
+    used_tuple_new=nf_nat_used_tuple_new_of_replies,
+    used_tuple_harder=nf_nat_used_tuple_harder,
+    l4proto_unique_tuple=bounded_rounds,
+    port_window=port_window,
+    rng="get_random_u16",
+    max_attempts=128,
+    secure_port=secure_port_reshuffled,
+    # the by-source hash
+    find_appropriate_src=find_appropriate_src,
+    bysource_zone_id=bysource_zone_id,
+    hash_by_src=hash_by_src_siphash,
+    setup_info=nf_nat_setup_info,
+    # protocols
+    trackers=TRACKERS,
+    port_protocols=PORTS,
+    allow_clash=allow_udp_gre,
+    nat_ipv6=True,
+    null_binding_id=True,
+    zones="directed",
+    # hooks
+    new_connection=nat_and_confirm,
+    nf_reinject=reinject,
+)
+"""Backport: both keys of an entry appear at one instant."""
+
+V6_12_64: Final = Release(
+    name="6.12.64",
+    covers="6.12.y from 6.12.64 to 6.12.74 (READ: 6.12.64)",
+    # look-ups
+    find_get=find_get_per_zone_id,
+    find=find,
+    tuple_taken=taken_unless_same_origin_and_zone,
+    timer_per_entry=False,
+    table_per_net=False,
+    hash_zone_id=nf_ct_zone_id,
+    hash_conntrack_raw=hash_conntrack_raw_siphash_39,
+    hash_bucket=reciprocal_scale,
+    # extensions
+    ext_add=nf_ct_ext_add,
+    # confirm
+    confirm=confirm_publishing_at_once_with_genid,
+    lock=LockBuckets,
+    test_keys=resolve_within_chain_limit_with_genid,
+    clash=absent,
+    resolve_clash=merge_or_insert_reply_only,
+    merge=merge_if_same,
+    resolve_clash_harder=resolve_clash_harder,
+    udp_refresh_unreplied=refresh,
+    chain_limit=(50, 30),
+    rng_below="get_random_u32_below",
+    # the choice
+    get_unique_tuple=get_unique_tuple,
+    range_flags=FLAGS_4_18,
+    find_best_ips=find_best_ips,
+    used_tuple=nf_nat_used_tuple,
+    used_tuple_new=nf_nat_used_tuple_new,
+    used_tuple_harder=nf_nat_used_tuple_harder,
+    l4proto_unique_tuple=bounded_rounds,
+    port_window=port_window,
+    rng="get_random_u16",
+    max_attempts=128,
+    secure_port=secure_port_reshuffled,
+    # the by-source hash
+    find_appropriate_src=find_appropriate_src,
+    bysource_zone_id=bysource_zone_id,
+    hash_by_src=hash_by_src_siphash,
+    setup_info=nf_nat_setup_info,
+    # protocols
+    trackers=TRACKERS,
+    port_protocols=PORTS,
+    allow_clash=allow_udp_gre,
+    nat_ipv6=True,
+    null_binding_id=True,
+    zones="directed",
+    # hooks
+    new_connection=nat_and_confirm,
+    nf_reinject=reinject,
+)
+"""Backport: the direction in which the fast path finds an entry does not matter."""
+
+V6_12_94: Final = Release(
+    name="6.12.94",
+    covers="6.12.y from 6.12.75 to 6.12.96 (READ: 6.12.75, 6.12.78, 6.12.83, 6.12.92, 6.12.94)",
+    # look-ups
+    find_get=find_get_per_zone_id,
+    find=find,
+    tuple_taken=taken_unless_same_origin_and_zone,
+    timer_per_entry=False,
+    table_per_net=False,
+    hash_zone_id=nf_ct_zone_id,
+    hash_conntrack_raw=hash_conntrack_raw_siphash_39,
+    hash_bucket=reciprocal_scale,
+    # extensions
+    ext_add=nf_ct_ext_add,
+    # confirm
+    confirm=confirm_publishing_at_once_with_genid,
+    lock=LockBuckets,
+    test_keys=resolve_within_chain_limit_with_genid,
+    clash=absent,
+    resolve_clash=merge_or_insert_reply_only,
+    merge=merge_if_same,
+    resolve_clash_harder=resolve_clash_harder,
+    udp_refresh_unreplied=refresh,
+    chain_limit=(50, 30),
+    rng_below="get_random_u32_below",
+    # the choice
+    get_unique_tuple=get_unique_tuple,
+    range_flags=FLAGS_4_18,
+    find_best_ips=find_best_ips,
+    used_tuple=nf_nat_used_tuple,
+    used_tuple_new=nf_nat_used_tuple_new,
+    used_tuple_harder=nf_nat_used_tuple_harder,
+    l4proto_unique_tuple=bounded_rounds,
+    port_window=port_window,
+    rng="get_random_u16",
+    max_attempts=128,
+    secure_port=secure_port_reshuffled,
+    # the by-source hash
+    find_appropriate_src=find_appropriate_src,
+    bysource_zone_id=bysource_zone_id,
+    hash_by_src=hash_by_src_siphash,
+    setup_info=nf_nat_setup_info,
+    # protocols
+    trackers=TRACKERS,
+    port_protocols=PORTS,
+    allow_clash=allow_udp_gre_generic,
+    nat_ipv6=True,
+    null_binding_id=True,
+    zones="directed",
+    # hooks
+    new_connection=nat_and_confirm,
+    nf_reinject=reinject,
+)
+"""Backport: clashes of protocols without a tracker are resolved."""
+
 V6_12_117: Final = Release(
     name="6.12.117",
-    covers="6.12.y from 6.12.97 on (READ: 6.12.117)",
+    covers="6.12.y from 6.12.97 on (READ: 6.12.101, 6.12.117)",
     # look-ups
     find_get=find_get_per_zone_id,
     find=find,
