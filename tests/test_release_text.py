@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from itertools import pairwise
 from pathlib import Path
 
@@ -43,6 +44,15 @@ def test_every_row_says_what_is_new_in_it() -> None:
 
 def test_names_of_kernels_speak_of_these_rows() -> None:
     assert set(lines.ROW_NAMES) == set(RELEASES)
+
+
+def test_a_row_names_the_trees_that_were_read() -> None:
+    for k in ROWS:
+        named = set(re.search(r"READ: ([^)]*)\)", k.covers)[1].split(", "))  # type: ignore[index]  # each has one
+        read = {str(tree) for tree, row in lines.TREES.items() if row == k.name}
+        assert {name.replace("-rc", ".0-rc").replace(".0.0-rc", ".0-rc") for name in named} == (
+            read or {lines.EL8}
+        ), k.name
 
 
 def test_every_field_is_in_a_family() -> None:

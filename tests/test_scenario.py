@@ -513,7 +513,8 @@ def test_the_schema_knows_the_keys() -> None:
         ({"kernel": "9.9"}, "kernel '9.9': Linux 9.9 is newer than 7.3"),
         (
             {"kernel": "6.1.0-56"},
-            "kernel '6.1.0-56': the name leaves open whether it is 6.1.0-rc7, 6.1.119, 6.1.158, 6.1.192 or none",
+            "kernel '6.1.0-56': the name leaves open whether it is "
+            "6.1.0-rc7, 6.1.119, 6.1.158, 6.1.192 or none",
         ),
         ({"kernel": "5.14.0-427.el9"}, "no row is known to be this kernel's"),
         ({"kernel": "2.6.24", "packets": "udp 1.2.3.4:1 > 5.6.7.8:9 zone 1"}, "has no zones"),

@@ -128,7 +128,7 @@ async def confirm_publishing_at_once_with_genid(
 ) -> Confirmed | Call[Confirmed]:
     """As confirm_publishing_at_once; then its extensions' generation is looked at once more.
 
-    kernel: __nf_conntrack_confirm (6.16 .. 7.0; 6.1.147+ of 6.1.y)
+    kernel: __nf_conntrack_confirm (6.16 .. 7.0; 6.1.147+ of 6.1.y; 6.12.40 .. 6.12.96)
     """
     if ctinfo_dir != IP_CT_DIR_ORIGINAL:
         return Confirmed(NF_ACCEPT, ct, ct.id, False, "not the ORIGINAL direction")
@@ -378,7 +378,7 @@ async def resolve_within_chain_limit_with_genid(
 ) -> Confirmed | Call[Confirmed]:
     """As resolve_within_chain_limit, if its extensions are not from before a module left.
 
-    kernel: __nf_conntrack_confirm (6.16 .. 7.0; 6.1.147+ of 6.1.y)
+    kernel: __nf_conntrack_confirm (6.16 .. 7.0; 6.1.147+ of 6.1.y; 6.12.40 .. 6.12.96)
     """
     if ct.status & IPS_CONFIRMED:
         await Warn("1")

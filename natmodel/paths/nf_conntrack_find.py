@@ -296,7 +296,8 @@ async def taken_unless_same_origin_and_zone(k: Release, t: CtTuple, ignored: Con
     """As taken_unless_same_origin, but the same ORIGINAL tuple in another zone does count.
 
     The key is hashed with the zone id of its direction, where zones are hashed (5.15 .. 7.3.4).
-    kernel: nf_conntrack_tuple_taken (5.11 .. 7.3.4; stable 5.10.17, 5.4.195, 4.19.222, 4.14.280)
+    kernel: nf_conntrack_tuple_taken (5.11 .. 7.3.4; stable 5.10.17, 5.4.195, 4.19.222, 4.14.222,
+    4.9.273)
     """
     zone_id = k.hash_zone_id(ignored.zone, IP_CT_DIR_REPLY)
     for h in (await ReadChain(t, zone_id)).nodes:

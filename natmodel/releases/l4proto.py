@@ -45,7 +45,7 @@ def allow_udp(protonum: int) -> bool:
 
 
 def allow_udp_generic(protonum: int) -> bool:
-    """UDP, UDPLITE and protocols without a tracker (stable 5.10.252, 6.1.165)."""
+    """UDP, UDPLITE and protocols without a tracker (stable 5.10.252, 5.15.202, 6.1.165)."""
     return protonum in (IPPROTO_UDP, IPPROTO_UDPLITE) or protonum not in TRACKERS
 
 

@@ -92,7 +92,7 @@ from natmodel.releases.range_flags import (
 
 V4_4_0: Final = Release(
     name="4.4.0",
-    covers="4.4, 4.6 (READ: 4.4.0, 4.6.2)",
+    covers="4.4, 4.6 (READ: 4.4.0, 4.4.111, 4.6.2)",
     # look-ups
     find_get=find_get_once,
     find=find_in_direction_unless_dying,
@@ -715,7 +715,7 @@ ed07d9a021df: the very same connection is merged, NAT or not.  A reversed range 
 
 V4_14_241: Final = Release(
     name="4.14.241",
-    covers="4.14.y from 4.14.222 to 4.14.264 (READ: 4.14.241)",
+    covers="4.14.y from 4.14.222 to at least 4.14.241 (READ: 4.14.241)",
     # look-ups
     find_get=find_get_once,
     find=find_skipping_dying,

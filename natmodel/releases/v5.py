@@ -592,7 +592,7 @@ V5_11_0: Final = Release(
 
 V5_15_0: Final = Release(
     name="5.15.0",
-    covers="5.15.y with short chains (READ: 5.15.0, 5.15.16, 5.15.100)",
+    covers="5.15.y before 5.15.103 (READ: 5.15.0, 5.15.16, 5.15.100, 5.15.102)",
     # look-ups
     find_get=find_get_per_zone_id,
     find=find,
@@ -650,7 +650,7 @@ dd6d2910c5e0, b16ac3c4c886: tables are hashed with SipHash, and zones are hashed
 
 V5_15_148: Final = Release(
     name="5.15.148",
-    covers="late 5.15.y (READ: 5.15.148)",
+    covers="5.15.y from 5.15.103 to 5.15.201 (READ: 5.15.103, 5.15.148, 5.15.201)",
     # look-ups
     find_get=find_get_per_zone_id,
     find=find,
@@ -705,7 +705,7 @@ V5_15_148: Final = Release(
 
 V5_15_215: Final = Release(
     name="5.15.215",
-    covers="late 5.15.y (READ: 5.15.215)",
+    covers="5.15.y from 5.15.202 on (READ: 5.15.202, 5.15.215)",
     # look-ups
     find_get=find_get_per_zone_id,
     find=find,

@@ -243,7 +243,7 @@ V6_1_158: Final = Release(
     new_connection=nat_and_confirm,
     nf_reinject=reinject_to_an_entry,
 )
-"""Both keys appear at one instant: a backport."""
+"""2d72afb34065 (6.1.147): CONFIRMED is set when both nodes are linked."""
 
 V6_1_192: Final = Release(
     name="6.1.192",
@@ -298,9 +298,7 @@ V6_1_192: Final = Release(
     new_connection=nat_and_confirm,
     nf_reinject=reinject_to_an_entry,
 )
-"""Backports: chains of 50 to 79 (6.1.20); 2d72afb34065 (6.1.147): CONFIRMED is set when both
-nodes are linked; 8a49fc8d8a3e (6.1.165): allow_clash for protocols without a tracker.
-"""
+"""8a49fc8d8a3e (6.1.165): allow_clash for protocols without a tracker."""
 
 V6_2_1: Final = Release(
     name="6.2.1",
@@ -699,7 +697,7 @@ number for its mask.
 
 V6_12_34: Final = Release(
     name="6.12.34",
-    covers="6.12.y from 6.12.34 to 6.12.39 (READ: 6.12.34)",
+    covers="6.12.y from 6.12.34 to 6.12.39 (READ: 6.12.34, 6.12.39)",
     # look-ups
     find_get=find_get_per_zone_id,
     find=find,
@@ -809,7 +807,7 @@ V6_12_49: Final = Release(
 
 V6_12_64: Final = Release(
     name="6.12.64",
-    covers="6.12.y from 6.12.64 to 6.12.74 (READ: 6.12.64)",
+    covers="6.12.y from 6.12.64 to 6.12.74 (READ: 6.12.64, 6.12.74)",
     # look-ups
     find_get=find_get_per_zone_id,
     find=find,
@@ -970,12 +968,7 @@ V6_12_117: Final = Release(
     new_connection=nat_and_confirm,
     nf_reinject=reinject,
 )
-"""Bounded rounds from random starts; eviction of closing connections; reverse clashes are merged.
-
-50d9ce9679dd "also check reverse tuple to obtain clashing entry" (6.12.34), 5ec8ca26fe93 "remove bogus
-direction check" (6.12.64), 2d72afb34065 "fix crash due to removal of uninitialised entry" (6.12.40),
-8a49fc8d8a3e (6.12.75: allow_clash for protocols without a tracker).
-"""
+"""Backport: confirm does not mind how old extensions are (6.12.97)."""
 
 V6_17_0: Final = Release(
     name="6.17.0",
