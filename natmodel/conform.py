@@ -447,7 +447,7 @@ async def setup_and_confirm(k: Release, ct: Conn, r: NatRange, manip: Manip) -> 
     ct = await k.setup_info(k, ct, r, manip)
     done = await k.confirm(k, ct, IP_CT_DIR_ORIGINAL)
     if done.freed and done.ct.status & IPS_SRC_NAT_DONE:
-        await ops.BysourceDel(done.ct.id)
+        await ops.BysourceDel(done.ct)
     return done
 
 

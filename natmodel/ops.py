@@ -28,6 +28,55 @@ F = TypeVar("F", bound=Callable[..., Any])
 R_co = TypeVar("R_co", covariant=True)
 
 
+# A piece of shared memory: what it is, and which one.  `("lock",)` is every lock.
+Cell: TypeAlias = tuple[Any, ...]
+NOTHING: Final[frozenset[Cell]] = frozenset()
+_EVERY_LOCK: Final[Cell] = ("lock",)
+
+
+@attrs.frozen(cache_hash=True)
+class Footprint:
+    """The cells whose content an operation's reply depends on, and those whose content it changes.
+
+    Two steps of two CPUs whose footprints do not meet commute: in either order both come out the same,
+    and leave the same memory (tests/test_footprints.py holds all rows to that).
+    """
+
+    reads: frozenset[Cell] = NOTHING
+    writes: frozenset[Cell] = NOTHING
+
+    def meets(self, other: Footprint) -> bool:
+        """Does one of them change what the other reads or changes?"""
+        return (
+            _overlap(self.writes, other.writes)
+            or _overlap(self.writes, other.reads)
+            or _overlap(self.reads, other.writes)
+        )
+
+    def __or__(self, other: Footprint) -> Footprint:
+        return Footprint(self.reads | other.reads, self.writes | other.writes)
+
+
+def _overlap(a: frozenset[Cell], b: frozenset[Cell]) -> bool:
+    if not a.isdisjoint(b):
+        return True
+    for one, two in ((a, b), (b, a)):
+        if _EVERY_LOCK in one and any(cell[0] == "lock" for cell in two):
+            return True
+    return False
+
+
+NO_FOOTPRINT: Final = Footprint()
+
+
+def _reads(*cells: Cell) -> Footprint:
+    return Footprint(reads=frozenset(cells))
+
+
+def _writes(*cells: Cell) -> Footprint:
+    return Footprint(writes=frozenset(cells))
+
+
 class Op(Generic[R_co]):
     """One access to shared memory.  `reply = await op` is the only way a path touches the world."""
 
@@ -36,6 +85,11 @@ class Op(Generic[R_co]):
     def __await__(self) -> Generator[Op[Any], Any, R_co]:
         reply: R_co = yield self
         return reply
+
+    @property
+    def footprint(self) -> Footprint:
+        """Which memory it touches; of a section: see natmodel.world.Answer."""
+        return NO_FOOTPRINT
 
 
 Body: TypeAlias = Callable[..., Coroutine[Any, Any, Any]]
@@ -156,12 +210,33 @@ class ReadChain(Op[Chain]):
     # the namespace that has a table of its own (<= 4.6); None where one table serves all
     net: int | None = None
 
+    @property
+    def footprint(self) -> Footprint:
+        return _reads(("chain", self.t))
+
+
+def _locks(ct: Conn) -> tuple[Cell, Cell]:
+    return ("lock", ct.orig), ("lock", ct.reply)
+
+
+def _entry(ct: Conn) -> tuple[Cell, Cell, Cell]:
+    """An entry, wherever it can be met."""
+    return ("chain", ct.orig), ("chain", ct.reply), ("entry", ct.id)
+
+
+def _source(t: CtTuple) -> Cell:
+    return "source", t.l3num, t.protonum, t.src, t.sport
+
 
 @attrs.frozen(cache_hash=True)
 class LockBuckets(Op[None]):
     """nf_conntrack_double_lock: not runnable while another CPU holds one of ct's two keys."""
 
     ct: Conn
+
+    @property
+    def footprint(self) -> Footprint:
+        return _writes(*_locks(self.ct))
 
 
 @attrs.frozen(cache_hash=True)
@@ -170,12 +245,20 @@ class LockTable(Op[None]):
 
     ct: Conn
 
+    @property
+    def footprint(self) -> Footprint:
+        return _writes(_EVERY_LOCK)
+
 
 @attrs.frozen(cache_hash=True)
 class UnlockBuckets(Op[None]):
     """nf_conntrack_double_unlock, or spin_unlock(&nf_conntrack_lock)."""
 
     ct: Conn
+
+    @property
+    def footprint(self) -> Footprint:
+        return _writes(*_locks(self.ct))
 
 
 @attrs.frozen(cache_hash=True)
@@ -185,6 +268,10 @@ class HashInsert(Op[None]):
     ct: Conn
     direction: int
 
+    @property
+    def footprint(self) -> Footprint:
+        return _writes(("chain", self.ct.tuplehash(self.direction)))
+
 
 @attrs.frozen(cache_hash=True)
 class HashDelete(Op[bool]):
@@ -192,12 +279,20 @@ class HashDelete(Op[bool]):
 
     ct: Conn
 
+    @property
+    def footprint(self) -> Footprint:
+        return Footprint(frozenset(_locks(self.ct)), frozenset(_entry(self.ct)))
+
 
 @attrs.frozen(cache_hash=True)
 class EntryWrite(Op[None]):
     """What a tracker writes into the entry that a packet belongs to, under ct->lock."""
 
     ct: Conn
+
+    @property
+    def footprint(self) -> Footprint:
+        return _writes(*_entry(self.ct), _source(self.ct.orig))
 
 
 # ── the by-source hash ──────────────────────────────────────────────────────────────────────────
@@ -210,6 +305,10 @@ class ReadBysource(Op[tuple[Conn, ...]]):
     t: CtTuple
     zone_id: int
 
+    @property
+    def footprint(self) -> Footprint:
+        return _reads(_source(self.t))
+
 
 @attrs.frozen(cache_hash=True)
 class BysourceAdd(Op[None]):
@@ -218,6 +317,10 @@ class BysourceAdd(Op[None]):
     ct: Conn
     zone_id: int
 
+    @property
+    def footprint(self) -> Footprint:
+        return _writes(_source(self.ct.orig))
+
 
 @attrs.frozen(cache_hash=True)
 class BysourceWrite(Op[None]):
@@ -225,12 +328,20 @@ class BysourceWrite(Op[None]):
 
     ct: Conn
 
+    @property
+    def footprint(self) -> Footprint:
+        return _writes(_source(self.ct.orig))
+
 
 @attrs.frozen(cache_hash=True)
 class BysourceDel(Op[None]):
     """nf_nat_cleanup_conntrack: unlink a connection that is being freed."""
 
-    id: int
+    ct: Conn
+
+    @property
+    def footprint(self) -> Footprint:
+        return _writes(_source(self.ct.orig))
 
 
 # ── search hints shared by all flows of a protocol (<= 4.20) ────────────────────────────────────
@@ -242,6 +353,10 @@ class RoverLoad(Op[int]):
 
     protonum: int
 
+    @property
+    def footprint(self) -> Footprint:
+        return _reads(("hint", self.protonum))
+
 
 @attrs.frozen(cache_hash=True)
 class RoverStore(Op[None]):
@@ -250,6 +365,10 @@ class RoverStore(Op[None]):
     protonum: int
     off: int
 
+    @property
+    def footprint(self) -> Footprint:
+        return _writes(("hint", self.protonum))
+
 
 @attrs.frozen(cache_hash=True)
 class IdLoad(Op[int]):
@@ -257,12 +376,20 @@ class IdLoad(Op[int]):
 
     protonum: int
 
+    @property
+    def footprint(self) -> Footprint:
+        return _reads(("hint", self.protonum))
+
 
 @attrs.frozen(cache_hash=True)
 class IdIncrement(Op[int]):
     """`++id`, not locked: the new value."""
 
     protonum: int
+
+    @property
+    def footprint(self) -> Footprint:
+        return _writes(("hint", self.protonum))
 
 
 # ── extensions of connections ───────────────────────────────────────────────────────────────────
@@ -272,10 +399,18 @@ class IdIncrement(Op[int]):
 class ExtGenidLoad(Op[int]):
     """atomic_read(&nf_conntrack_ext_genid): 1 at first, so that 0 is no generation."""
 
+    @property
+    def footprint(self) -> Footprint:
+        return _reads(("ext genid",))
+
 
 @attrs.frozen(cache_hash=True)
 class ExtGenidIncrement(Op[None]):
     """atomic_inc(&nf_conntrack_ext_genid)."""
+
+    @property
+    def footprint(self) -> Footprint:
+        return _writes(("ext genid",))
 
 
 # ── the senders' clocks (scenarios with retransmissions only) ───────────────────────────────────
@@ -287,6 +422,10 @@ class SetTimer(Op[None]):
 
     at: int
 
+    @property
+    def footprint(self) -> Footprint:
+        return _writes(("timers",))
+
 
 @attrs.frozen(cache_hash=True)
 class TimerFires(Op[None]):
@@ -294,10 +433,18 @@ class TimerFires(Op[None]):
 
     at: int
 
+    @property
+    def footprint(self) -> Footprint:
+        return _writes(("timers",))
+
 
 @attrs.frozen(cache_hash=True)
 class Idle(Op[None]):
     """The CPU has nothing to do any more."""
+
+    @property
+    def footprint(self) -> Footprint:
+        return _writes(("timers",))
 
 
 # ── what no table decides ───────────────────────────────────────────────────────────────────────
@@ -347,6 +494,12 @@ class SecurePort(Op[int]):
     manip: Manip
     window: Window
 
+    @property
+    def footprint(self) -> Footprint:
+        t = self.t
+        port = t.dport if self.manip is Manip.SRC else t.sport
+        return _writes(("secure port", t.l3num, t.src, t.dst, port))
+
 
 @attrs.frozen(cache_hash=True)
 class RandomBelow(Op[int]):
@@ -376,6 +529,10 @@ class RhltableLookup(Op[int]):
     t: CtTuple
     below: int = 1024  # min_size; from 769 entries on the table is larger
     fn: ClassVar[str] = "rhltable_lookup"
+
+    @property
+    def footprint(self) -> Footprint:
+        return _writes(("found", *_source(self.t)))
 
 
 @attrs.frozen(cache_hash=True)

@@ -106,10 +106,6 @@ def _fate(name: Renaming, fate: Fate) -> Fate:
     return attrs.evolve(fate, packet=name.id(fate.packet), ct=name(fate.ct))
 
 
-def _bysource_del(name: Renaming, op: ops.BysourceDel) -> ops.BysourceDel:
-    return ops.BysourceDel(name.id(op.id))
-
-
 def _world(name: Renaming, w: World) -> World:
     """What a world keeps sorted by name is sorted anew."""
     return w.arranged(
@@ -138,7 +134,6 @@ _RENAME: Final[dict[type, Callable[[Renaming, Any], Any]]] = {
     ops.Node: Renaming.fields,
     ops.Chain: Renaming.fields,
     ops.Window: Renaming.fields,
-    ops.BysourceDel: _bysource_del,
     World: _world,
 }
 

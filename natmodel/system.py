@@ -55,13 +55,17 @@ class System:
 
     With lazy draws (the default) a draw branches into the classes that the state can tell apart; else
     into every class that could matter anywhere.  A run that is not `blind` never has lazy draws, and what
-    a path that is not blind draws itself branches into every single value.
+    a path that is not blind draws itself branches into every single value.  `touching`: answers say
+    which memory they touched.
     """
 
-    def __init__(self, calls: Sequence[Call[Any]], world: World, *, lazy: bool = True) -> None:
+    def __init__(
+        self, calls: Sequence[Call[Any]], world: World, *, lazy: bool = True, touching: bool = False
+    ) -> None:
         self.threads: Final = Threads()
         self.blind: Final = all(map(is_blind, calls))
         self.lazy: Final = lazy and self.blind
+        self._touching: Final = touching
         self.worlds: Final[list[World]] = []
         self._world_ids: dict[World, int] = {}
         self._edges: dict[tuple[Any, ...], list[Edge]] = {}
@@ -145,7 +149,7 @@ class System:
                 answer,
                 is_drop(answer.reply),
             )
-            for answer in answers(self.worlds[w], op, choose)
+            for answer in answers(self.worlds[w], op, choose, touching=self._touching)
         ]
 
     def moves(self, state: State) -> Iterator[Move]:

@@ -17,7 +17,7 @@ from typing import Any, Final, TypeAlias
 import attrs
 
 from natmodel import ops
-from natmodel.ops import Chain, Node, Op
+from natmodel.ops import NO_FOOTPRINT, Cell, Chain, Footprint, Node, Op
 from natmodel.values import (
     IP_CT_DIR_ORIGINAL,
     IP_CT_DIR_REPLY,
@@ -510,10 +510,10 @@ def bysource_write(w: World, op: ops.BysourceWrite) -> tuple[None, World]:
 
 
 def bysource_del(w: World, op: ops.BysourceDel) -> tuple[None, World]:
-    cts = tuple(ct for ct in w.bysource if ct.id != op.id)
+    cts = tuple(ct for ct in w.bysource if ct.id != op.ct.id)
     if len(cts) < len(w.bysource):
         return None, attrs.evolve(w, bysource=cts)
-    return None, attrs.evolve(w, bysource_gone=w.bysource_gone | {op.id})
+    return None, attrs.evolve(w, bysource_gone=w.bysource_gone | {op.ct.id})
 
 
 def load_hint(w: World, op: ops.RoverLoad | ops.IdLoad) -> tuple[int, World]:
@@ -645,7 +645,8 @@ Chooser: TypeAlias = Callable[[World, Draw], Iterable[tuple[int, Fraction]]]
 class Answer:
     """One way an operation can come out.
 
-    `draws` are the values drawn, `counted` the counters raised, both in order.
+    `draws` are the values drawn, `counted` the counters raised, both in order.  `footprint`, if it was
+    asked for, is what it touched on this way: of a section, all that was touched inside.
     """
 
     odds: Fraction
@@ -653,38 +654,53 @@ class Answer:
     world: World
     draws: tuple[int, ...] = ()
     counted: tuple[str, ...] = ()
+    footprint: Footprint = NO_FOOTPRINT
 
 
-def answers(w: World, op: Op[Any], choose: Chooser) -> Iterator[Answer]:
-    """Every way `op` can come out in `w`; none while it is blocked."""
+def footprint(w: World, op: Op[Any]) -> Footprint:
+    """What the operation touches.  Where buckets are known, any two tuples may share a chain."""
+    touched = op.footprint
+    if w.background.hashing.bucket is None:
+        return touched
+    return Footprint(*(frozenset(map(_coarse, cells)) for cells in (touched.reads, touched.writes)))
+
+
+def _coarse(cell: Cell) -> Cell:
+    return cell[:1] if cell[0] == "chain" else cell
+
+
+def answers(w: World, op: Op[Any], choose: Chooser, *, touching: bool = False) -> Iterator[Answer]:
+    """Every way `op` can come out in `w`; none while it is blocked.  `touching`: with footprints."""
     if isinstance(op, ops.Atomic):
         try:
-            yield from _section(w, op.call, choose)
+            yield from _section(w, op.call, choose, touching)
         except Blocked:
             return
     elif isinstance(op, ops.DRAWS):
-        yield from _outcomes(w, op, choose)
+        yield from _outcomes(w, op, choose, touching)
     else:
         try:
             reply, after = REPLIES[type(op)](w, op)
         except Blocked:
             return
         counted = (op.name,) if isinstance(op, ops.Count) else ()
-        yield Answer(ONE, reply, after, counted=counted)
+        touched = footprint(w, op) if touching else NO_FOOTPRINT
+        yield Answer(ONE, reply, after, (), counted, touched)
 
 
-def _outcomes(w: World, op: Draw, choose: Chooser) -> Iterator[Answer]:
+def _outcomes(w: World, op: Draw, choose: Chooser, touching: bool = False) -> Iterator[Answer]:
+    touched = footprint(w, op) if touching else NO_FOOTPRINT
     value = decided(w, op)
     if value is None and not is_open(w, op):
         value = 0
     if value is not None:
-        yield Answer(ONE, value, w)
+        yield Answer(ONE, value, w, footprint=touched)
         return
     for value, odds in choose(w, op):
-        yield Answer(odds, value, drawn(w, op, value), (value,))
+        yield Answer(odds, value, drawn(w, op, value), (value,), (), touched)
 
 
-def _section(w: World, call: ops.Call[Any], choose: Chooser) -> Iterator[Answer]:
+def _section(w: World, call: ops.Call[Any], choose: Chooser, touching: bool) -> Iterator[Answer]:
     """Run an atomic section once for each way its draws can come out.
 
     A coroutine cannot be copied, so each way runs the section from its start.
@@ -696,14 +712,18 @@ def _section(w: World, call: ops.Call[Any], choose: Chooser) -> Iterator[Answer]
         odds, at = ONE, w
         draws: tuple[int, ...] = ()
         counted: list[str] = []
+        touched = NO_FOOTPRINT
         reply: Any = None
         n = 0
         while True:
             try:
                 op = run.send(reply)
             except StopIteration as stop:
-                yield Answer(odds, stop.value, at, draws, tuple(counted))
+                yield Answer(odds, stop.value, at, draws, tuple(counted), touched)
                 break
+            if touching:
+                assert isinstance(op, Op)  # no call is announced here
+                touched |= footprint(w, op)
             if isinstance(op, ops.DRAWS):
                 if n == len(made):
                     ways = list(_outcomes(at, op, choose))

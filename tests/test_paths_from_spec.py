@@ -130,7 +130,7 @@ def test_an_evicted_entry_leaves_the_by_source_hash() -> None:
     """SPEC d: removal when the connection is freed, if SRC_NAT_DONE; SPEC c.4: nf_ct_kill frees it."""
     made, used = harder([Node(CLOSING, IP_CT_DIR_REPLY)], True)
     assert not used
-    assert made[1:] == [HashDelete(CLOSING), BysourceDel(CLOSING.id)]
+    assert made[1:] == [HashDelete(CLOSING), BysourceDel(CLOSING)]
 
 
 def test_an_entry_that_was_never_added_does_not_leave() -> None:
@@ -231,7 +231,7 @@ def test_a_look_up_reaps_an_expired_entry_and_its_by_source_node(k: Release) -> 
     call = k.tuple_taken(k, EXPIRED.reply, SYN)
     made, used = play(call, [Node(EXPIRED, IP_CT_DIR_REPLY)], True)
     assert not used
-    assert made[1:] == [HashDelete(EXPIRED), BysourceDel(EXPIRED.id)]
+    assert made[1:] == [HashDelete(EXPIRED), BysourceDel(EXPIRED)]
 
 
 @pytest.mark.parametrize("k", [OLD, NEW], ids=str)
@@ -298,7 +298,7 @@ def test_an_entry_without_references_is_not_found(k: Release) -> None:
 def test_find_reaps_as_tuple_taken_does(k: Release) -> None:
     made, found = find(k, [Node(EXPIRED, IP_CT_DIR_REPLY)], True)
     assert found is None
-    assert made[1:] == [HashDelete(EXPIRED), BysourceDel(EXPIRED.id)]
+    assert made[1:] == [HashDelete(EXPIRED), BysourceDel(EXPIRED)]
 
 
 @pytest.mark.parametrize("k", [OLD, NEW], ids=str)
@@ -379,7 +379,7 @@ def test_a_connection_that_is_freed_leaves_the_by_source_hash(
 ) -> None:
     """SPEC d and f.3: a drop, and a merge, free it; only if SRC_NAT_DONE."""
     made, fate = play(packet.finish(NEW, Packet(7, POD), done))
-    assert made == ([BysourceDel(7)] if leaves else [])
+    assert made == ([BysourceDel(done.ct)] if leaves else [])
     assert fate.verdict == done.verdict
     assert (fate.ct is None) == (done.verdict == NF_DROP or done.freed)
 

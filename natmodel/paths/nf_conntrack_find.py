@@ -75,7 +75,7 @@ async def nf_ct_gc_expired(ct: Conn) -> None:
     if ct.refcount == 0 or not ct.status & IPS_CONFIRMED or ct.status & IPS_DYING:
         return
     if await HashDelete(ct) and ct.status & IPS_SRC_NAT_DONE:
-        await BysourceDel(ct.id)
+        await BysourceDel(ct)
 
 
 # ── __nf_conntrack_find_get ─────────────────────────────────────────────────────────────────────

@@ -235,7 +235,7 @@ async def nf_confirm(k: Release, skb: Skb) -> Skb:
         return skb
     done = await k.confirm(k, skb.ct, skb.direction)
     if (done.verdict == NF_DROP or done.freed) and done.ct.status & IPS_SRC_NAT_DONE:
-        await BysourceDel(done.ct.id)
+        await BysourceDel(done.ct)
     ct = done.clash if done.freed else done.ct
     return attrs.evolve(skb, ct=ct, verdict=done.verdict)
 
@@ -267,7 +267,7 @@ async def reinject_to_an_entry(k: Release, skb: Skb) -> Skb:
     if h is None:
         return skb
     if own.status & IPS_SRC_NAT_DONE:
-        await BysourceDel(own.id)
+        await BysourceDel(own)
     t = skb.t
     for manip, bit in ((Manip.SRC, IPS_SRC_NAT), (Manip.DST, IPS_DST_NAT)):
         if own.status & bit:

@@ -180,7 +180,7 @@ async def nf_ct_kill(k: Release, ct: Conn) -> bool:
     """Unlink the entry; False if another CPU was first.  Its by-source node goes with the last put."""
     killed = await atomic(nf_ct_delete(ct))
     if killed and ct.status & IPS_SRC_NAT_DONE:
-        await BysourceDel(ct.id)
+        await BysourceDel(ct)
     return killed
 
 

@@ -131,7 +131,7 @@ async def finish(k: Release, p: Packet, done: Confirmed) -> Fate:
     """
     if done.verdict == NF_DROP or done.freed:
         if done.ct.status & IPS_SRC_NAT_DONE:
-            await BysourceDel(done.ct.id)
+            await BysourceDel(done.ct)
     ct = done.clash if done.freed else done.ct
     return Fate(p.id, done.verdict, done.cause, ct if done.verdict == NF_ACCEPT else None)
 
