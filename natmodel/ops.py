@@ -88,7 +88,7 @@ class Op(Generic[R_co]):
 
     @property
     def footprint(self) -> Footprint:
-        """Which memory it touches; of a section: see natmodel.world.Answer."""
+        """Which memory it touches."""
         return NO_FOOTPRINT
 
 
@@ -162,6 +162,11 @@ class Atomic(Op[R_co]):
     """Run `call` to its end while no other CPU acts.  One step, whatever it does inside."""
 
     call: Call[R_co]
+
+    @property
+    def footprint(self) -> Footprint:
+        """Raises TypeError: what a section touches is known when it has run."""
+        raise TypeError("a section has a footprint only once it has run: natmodel.world.Answer")
 
 
 def atomic(call: Call[T]) -> Atomic[T]:

@@ -18,9 +18,11 @@ from hypothesis import strategies as st
 
 from natmodel import ops
 from natmodel.ops import Footprint
+from natmodel.paths.nf_conntrack_extend import nf_ct_ext_bump_genid
 from natmodel.releases import RELEASES
 from natmodel.scenario import Scenario
 from natmodel.system import Move, State, System
+from natmodel.world import REPLIES
 from tests.exploring import calls_on
 
 # ── two steps, in both orders ───────────────────────────────────────────────────────────────────
@@ -182,7 +184,13 @@ def test_a_cell_left_out_is_noticed_by_some_drawn_scenario(
     )
 
 
-def test_an_operation_of_sections_says_nothing_by_itself() -> None:
-    """What a section touches is known when it has run: natmodel.world.Answer has it."""
-    assert ops.Idle.footprint is not ops.Op.footprint
-    assert ops.Atomic.footprint is ops.Op.footprint
+def test_every_operation_on_memory_declares_what_it_touches() -> None:
+    """Counters and warnings nobody reads; random numbers come from nowhere that others can see."""
+    silent = {op for op in (*REPLIES, *ops.DRAWS) if "footprint" not in vars(op)}
+    assert silent == {ops.Count, ops.Warn, ops.RandomU16, ops.RandomBelow}
+
+
+def test_a_section_has_no_footprint_before_it_has_run() -> None:
+    section = ops.atomic(nf_ct_ext_bump_genid(RELEASES["7.0.0"]))
+    with pytest.raises(TypeError, match="once it has run"):
+        _ = section.footprint

@@ -164,7 +164,7 @@ def a_mutable_keyword_default(key: int, *, seen: dict[int, int] = {}) -> int:  #
 class Box:
     """What a class may hide."""
 
-    kept: list[int] = []  # noqa: RUF012
+    kept: list[int] = []  # noqa: RUF012  # the fault to be found
     calls = 0
 
     def __init__(self, key: int) -> None:
@@ -384,7 +384,7 @@ def dictionaries(key: int) -> int:
     total = sum(value - key for value in table.values())
     for name, value in table.items():
         total -= len(name) - value
-    return total + len(sorted(table.keys())) + ("a" in table.keys()) | 8  # noqa: SIM118
+    return total + len(sorted(table.keys())) + ("a" in table.keys()) | 8  # noqa: SIM118  # the form is the point
 
 
 @dataclasses.dataclass(frozen=True)

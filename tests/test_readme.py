@@ -7,9 +7,15 @@ import os
 import re
 from pathlib import Path
 
+from natmodel.releases import RELEASES
+
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 RUN = ROOT / ".ci" / "run"
+
+
+def test_it_says_how_many_generations_there_are() -> None:
+    assert f"* has {len(RELEASES)} behaviour generations from" in README
 
 
 def commands() -> list[str]:
