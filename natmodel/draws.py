@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from fractions import Fraction
 from functools import lru_cache
 from itertools import pairwise
+from typing import Final
 
 import attrs
 from sortedcontainers import SortedSet
@@ -22,7 +23,7 @@ from sortedcontainers import SortedSet
 from natmodel import ops
 from natmodel.ops import Window
 from natmodel.values import CtTuple, nf_ct_invert_tuple
-from natmodel.world import Background, Draw, Stamp, World, read_chain
+from natmodel.world import Background, Draw, Stamp, World, range_of_draw, read_chain
 
 U16 = 65536
 
@@ -62,8 +63,9 @@ class Context:
 
 def every_value(world: World, op: Draw) -> Classes:
     """Every value there is, for a function that may do anything with it."""
-    below = op.below if isinstance(op, ops.RandomBelow) else U16
-    return [(value, Fraction(1, below)) for value in range(below)]
+    below = range_of_draw(op)
+    odds = Fraction(1, below)
+    return [(value, odds) for value in range(below)]
 
 
 def eager(world: World, op: Draw) -> Classes:
@@ -72,6 +74,8 @@ def eager(world: World, op: Draw) -> Classes:
         return chain_limits(world, op)
     if isinstance(op, ops.RhltableLookup):
         return found_or_not(op)
+    if isinstance(op, ops.RandomOffset):
+        return every_value(world, op)
     return every_walk(op.window.size, op.window.attempts)
 
 
@@ -82,8 +86,9 @@ def lazy(world: World, op: Draw, context: Context) -> Classes:
     if isinstance(op, ops.RhltableLookup):
         return found_or_not(op)
     w = op.window
-    labels = frozenset(labels_of(world, w, context).items())
-    return neighbourhoods(w.size, w.attempts, context.others, labels)
+    below = range_of_draw(op)
+    labels = frozenset(labels_of(world, w, context, below).items())
+    return neighbourhoods(w.size, w.attempts, context.others, labels, below=below)
 
 
 def found_or_not(op: ops.RhltableLookup) -> Classes:
@@ -118,10 +123,10 @@ class Label:
     name: tuple[str, int]
 
 
-def labels_of(world: World, window: Window, context: Context) -> dict[int, Label]:
+def labels_of(world: World, window: Window, context: Context, below: int = U16) -> dict[int, Label]:
     """Residue -> label, for every key of the window that somebody holds, names, or walks from."""
     labels: dict[int, Label] = {}
-    for residue in _named(world, window, context):
+    for residue in _named(world, window, context, below):
         labels[residue] = Label(False, ("named", residue))
     for residue, name in _occupied(world, window, context):
         labels[residue] = Label(True, name)
@@ -134,7 +139,7 @@ def _residue(window: Window, key: int) -> int | None:
     return residue if residue < window.size else None
 
 
-def _named(world: World, window: Window, context: Context) -> Iterator[int]:
+def _named(world: World, window: Window, context: Context, below: int) -> Iterator[int]:
     keys = set(context.keys)
     for ct in (*(node.ct for node in world.linked), *world.locked, *world.bysource):
         keys |= {ct.orig.sport, ct.orig.dport, ct.reply.sport, ct.reply.dport}
@@ -143,12 +148,12 @@ def _named(world: World, window: Window, context: Context) -> Iterator[int]:
     offsets |= {off for protonum, off in world.hints if protonum == window.t.protonum}
     yield from (off % window.size for off in offsets)
     if context.others > 1:
-        yield from _seam(window.size)
+        yield from _seam(window.size, below)
 
 
-def _seam(size: int) -> set[int]:
+def _seam(size: int, below: int) -> set[int]:
     """Residues where two walks over one key may go on to different keys, and those keys."""
-    rest = U16 % size
+    rest = below % size
     return {0, size - 1, rest - 1, rest} if rest else set()
 
 
@@ -215,16 +220,18 @@ def neighbourhoods(
     others: int,
     labels: frozenset[tuple[int, Label]],
     cuts: tuple[int, ...] = (),
+    below: int = U16,
 ) -> Classes:
-    """The least start of each surrounding, with its odds.
+    """The least start of each surrounding, with its odds; starts are drawn from 0..below-1.
 
     Free keys without a label look alike, unless a cut lies between their residues (ascending).
+    `below` is 65,536, or the window's size.
     """
-    return _Starts(size, attempts, others, dict(labels), cuts).classes()
+    return _Starts(size, attempts, others, dict(labels), cuts, below).classes()
 
 
 class _Starts:
-    """u16 starts of walks over a window, told apart by the labels around them.
+    """Starts of walks over a window, told apart by the labels around them.
 
     A free key without a label is told by the number of starts that lead to it.
     """
@@ -236,18 +243,20 @@ class _Starts:
         others: int,
         labels: dict[int, Label],
         cuts: tuple[int, ...] = (),
+        below: int = U16,
     ) -> None:
         self.size, self.others, self.labels, self.cuts = size, others, labels, cuts
-        self.steps = min(attempts, U16)
-        self.fewest, self.rest = divmod(U16, size)
+        self.below: Final = below
+        self.steps = min(attempts, below)
+        self.fewest, self.rest = divmod(below, size)
 
     def _label(self, off: int) -> Label | int:
-        residue = off % U16 % self.size
+        residue = off % self.below % self.size
         label = self.labels.get(residue)
         if label is not None:
             return label
         starts = self.fewest + (residue < self.rest)
-        return starts + (U16 + 1) * bisect_right(self.cuts, residue) if self.cuts else starts
+        return starts + (self.below + 1) * bisect_right(self.cuts, residue) if self.cuts else starts
 
     def _ahead(self, off: int) -> tuple[Label | int, ...]:
         """Labels from `off` on, until others + 1 free keys were met or the round is over."""
@@ -279,19 +288,21 @@ class _Starts:
         if self.size <= 256:
             return set(range(self.size))
         reach = range(-self.others - 1, self.others + 2)
-        marks = {*self.labels, *_seam(self.size), *self.cuts}
+        marks = {*self.labels, *_seam(self.size, self.below), *self.cuts}
         return {(r + i) % self.size for r in marks for i in reach if r < self.size}
 
     def _arounds(self, residue: int) -> dict[Around, list[int]]:
         """The surroundings of a key's starts: surrounding -> [how many, the least]."""
         arounds: dict[Around, list[int]] = {}
-        starts = range(residue, U16, self.size)
+        starts = range(residue, self.below, self.size)
+        if not self.rest:  # the wrap is no seam
+            return {self._around(starts[0]): [len(starts), starts[0]]}
         low, high = 0, 0
         if self.size <= 1024:  # many starts, and only near the wrap do they differ
             inner = self._around(starts[len(starts) // 2])
             ahead, behind = len(inner[0]), len(inner[1]) + 1  # one more was read, and ended it
             low = -(-max(behind - residue, 0) // self.size)
-            high = len(range(residue, U16 - ahead + 1, self.size))
+            high = len(range(residue, self.below - ahead + 1, self.size))
             arounds[inner] = [high - low, starts[low]]
         for off in (*starts[:low], *starts[high:]):
             found = arounds.setdefault(self._around(off), [0, off])
@@ -316,9 +327,9 @@ class _Starts:
 
         for residue in told:
             add(residue, 1)
-        ends = sorted({0, self.rest, *self.cuts, min(self.size, U16)})
+        ends = sorted({0, self.rest, *self.cuts, min(self.size, self.below)})
         for keys in (range(low, high) for low, high in pairwise(ends)):
             near = told.bisect_left(keys.stop) - told.bisect_left(keys.start)
             if near < len(keys):  # the others are surrounded by their own kind alone: take one
                 add(next(residue for residue in keys if residue not in told), len(keys) - near)
-        return sorted((least[key], Fraction(n, U16)) for key, n in count.items())
+        return sorted((least[key], Fraction(n, self.below)) for key, n in count.items())

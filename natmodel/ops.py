@@ -114,8 +114,9 @@ def blind(function: F) -> F:
     """Declare that a function looks at no address, and uses a draw only to start a walk.
 
     That is: it, and what it calls by name, never compares, hashes or computes with a source address
-    or an id, hands them on in natmodel's own values only, and uses what it draws only as the first
-    offset of a walk over the draw's window.  Only then may an explorer exchange CPUs and bind draws
+    or an id, hands them on in natmodel's own values only, uses what it draws only as the first offset of
+    a walk over the draw's window, and inserts at most one entry for each packet it is given, or one if it
+    is given none.  Only then may an explorer exchange CPUs and bind draws
     lazily (docs/model.md).  natmodel's own functions are so; nobody checks yours.
     """
     function.blind = True  # type: ignore[attr-defined]  # functions have no field for a mark
@@ -489,6 +490,18 @@ class RandomU16(Op[int]):
 
 
 @attrs.frozen(cache_hash=True)
+class RandomOffset(Op[int]):
+    """A uniform 0..size-1, as get_random_u32_below(size) gives it: no port is likelier than another.
+
+    No NAT of the kernel's draws so; it is for paths of one's own.  A walk from it goes on with
+    (off + 1) % size, where one from a u16 goes on with u16(off + 1).
+    """
+
+    fn: str
+    window: Window
+
+
+@attrs.frozen(cache_hash=True)
 class SecurePort(Op[int]):
     """secure_ipv4/6_port_ephemeral cut to 16 bits: a keyed hash of the rewritten tuple.
 
@@ -554,4 +567,4 @@ class Warn(Op[None]):
     text: str
 
 
-DRAWS: Final = (RandomU16, SecurePort, RandomBelow, RhltableLookup)
+DRAWS: Final = (RandomU16, RandomOffset, SecurePort, RandomBelow, RhltableLookup)

@@ -245,7 +245,8 @@ class _Hand:
             if any(isinstance(arg, ops.Window) for arg in args):
                 offsets |= {arg for arg in args if type(arg) is int}
             offsets |= {reply for reply in log if type(reply) is int}
-        return cls(frozenset(keys), frozenset(offsets), frozenset(addresses), len(packets))
+        to_go = len(packets) or bool(stack)  # a path of one's own may be given no packet
+        return cls(frozenset(keys), frozenset(offsets), frozenset(addresses), to_go)
 
 
 def _tuples(value: Any, packets: set[int]) -> Iterator[CtTuple]:

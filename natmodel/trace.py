@@ -86,6 +86,7 @@ _OPS: Final[dict[type, What]] = {
     ops.IdLoad: What.ID_LOAD,
     ops.IdIncrement: What.ID_INCREMENT,
     ops.RandomU16: What.RANDOM,
+    ops.RandomOffset: What.RANDOM,
     ops.RandomBelow: What.RANDOM,
     ops.RhltableLookup: What.RANDOM,
     ops.SecurePort: What.SECURE_PORT,
@@ -385,7 +386,7 @@ def kernel_name(body: Body) -> str | None:
 
 def _function(op: Op[Any], bodies: list[Body]) -> str:
     """The innermost kernel function that the CPU is in."""
-    if isinstance(op, ops.RandomU16 | ops.RandomBelow | ops.RhltableLookup):
+    if isinstance(op, ops.RandomU16 | ops.RandomOffset | ops.RandomBelow | ops.RhltableLookup):
         return op.fn
     names = filter(None, map(kernel_name, reversed(bodies)))
     return next(names, bodies[-1].__name__)

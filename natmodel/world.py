@@ -591,7 +591,9 @@ REPLIES: Final[dict[type, Callable[[World, Any], tuple[Any, World]]]] = {
 
 # ── draws ───────────────────────────────────────────────────────────────────────────────────────
 
-Draw: TypeAlias = ops.RandomU16 | ops.SecurePort | ops.RandomBelow | ops.RhltableLookup
+Draw: TypeAlias = (
+    ops.RandomU16 | ops.RandomOffset | ops.SecurePort | ops.RandomBelow | ops.RhltableLookup
+)
 
 
 def secure_key(op: ops.SecurePort) -> tuple[int, int, int, int]:
@@ -632,6 +634,8 @@ def drawn(w: World, op: Draw, value: int) -> World:
 
 def range_of_draw(op: Draw) -> int:
     """Values are 0 .. this - 1."""
+    if isinstance(op, ops.RandomOffset):
+        return op.window.size
     return op.below if isinstance(op, ops.RandomBelow | ops.RhltableLookup) else 65536
 
 

@@ -187,7 +187,7 @@ def test_a_cell_left_out_is_noticed_by_some_drawn_scenario(
 def test_every_operation_on_memory_declares_what_it_touches() -> None:
     """Counters and warnings nobody reads; random numbers come from nowhere that others can see."""
     silent = {op for op in (*REPLIES, *ops.DRAWS) if "footprint" not in vars(op)}
-    assert silent == {ops.Count, ops.Warn, ops.RandomU16, ops.RandomBelow}
+    assert silent == {ops.Count, ops.Warn, ops.RandomU16, ops.RandomOffset, ops.RandomBelow}
 
 
 def test_a_section_has_no_footprint_before_it_has_run() -> None:
