@@ -14,9 +14,8 @@ from typing import Any, Final, TypeAlias
 import attrs
 
 from natmodel.ops import Call
-from natmodel.release import Packet
 from natmodel.schedule import Schedule, Step
-from natmodel.symmetry import Symmetry
+from natmodel.symmetry import NAMED, symmetry_of
 from natmodel.system import State, System
 from natmodel.world import World
 
@@ -40,7 +39,8 @@ class Explored:
     looked at.  `outcomes` are the results of the CPUs in final states, one for each class.
     `witness` is a shortest schedule that drops a packet: fewest steps, then fewest switches, then least
     text.  `complete` says that nothing was left out.  `reductions` names what has saved states:
-    "lazy draws", "merged cpus"; none of them is used on paths that are not blind (natmodel.ops).
+    "lazy draws", "merged cpus".  On paths that are not blind (natmodel.ops) draws are not lazy, and only
+    CPUs that run the very same call are merged.
     """
 
     states: int
@@ -52,14 +52,6 @@ class Explored:
     complete: bool
     seconds: float
     reductions: tuple[str, ...]
-
-
-def todo_of(calls: Sequence[Call[Any]]) -> list[tuple[Packet, ...]]:
-    """The packets of each CPU; nothing for a path that is not `packets`."""
-    return [
-        next((a for a in call.args if isinstance(a, tuple) and a and isinstance(a[0], Packet)), ())
-        for call in calls
-    ]
 
 
 class Explorer:
@@ -75,10 +67,7 @@ class Explorer:
         progress: Callable[[int, int], None] | None = None,
     ) -> None:
         self.system: Final = System(calls, world, lazy=lazy)
-        merge = merge and self.system.blind
-        self.symmetry: Final = Symmetry(
-            self.system, todo_of(calls) if merge else [() for _ in calls]
-        )
+        self.symmetry: Final = symmetry_of(self.system, calls) if merge else NAMED
         self._progress = progress
 
     def run(self, limits: Limits = NO_LIMITS, *, stop_at_drop: bool = False) -> Explored:
@@ -110,7 +99,7 @@ class Explorer:
                     self._must_be_final(state)
                     final += 1
                     outcomes.add(self.system.results(state))
-                if _over(limits, len(seen), began):
+                if over(limits, len(seen), began):
                     complete = False
                     break
             layers.append(after)
@@ -234,7 +223,8 @@ def _keep(kept: _Best, way: _Way) -> None:
         kept[way.run] = way
 
 
-def _over(limits: Limits, states: int, began: float) -> bool:
+def over(limits: Limits, states: int, began: float) -> bool:
+    """Has a search that began then (time.monotonic) and has seen so many states reached a limit?"""
     if limits.states is not None and states > limits.states:
         return True
     return limits.seconds is not None and time.monotonic() - began > limits.seconds

@@ -476,6 +476,11 @@ class Window:
     def tuple_at(self, key: int) -> CtTuple:
         return self.t.with_sport(key) if self.on_src else self.t.with_dport(key)
 
+    def holds(self, t: CtTuple) -> bool:
+        """Is `t` a candidate?"""
+        key = t.sport if self.on_src else t.dport
+        return t == self.tuple_at(key) and u16_add(key, -self.first) < self.size
+
 
 def u16_add(a: int, b: int) -> int:
     return (a + b) & 0xFFFF

@@ -1,26 +1,127 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""CPUs that differ in their packets' source addresses only can be exchanged.
+"""CPUs that can be exchanged, so that one state of each class is enough.
 
-Exchanging two such CPUs, with the addresses and ids of their packets renamed everywhere, leads from
-reachable states to reachable states and from drops to drops.  So one state of each class is enough.
-It is refused where anything could tell the addresses apart; `exchangeable` says what that is.
+CPUs that run the very same call have no names at all (`Alike`).  CPUs that differ in their packets'
+source addresses only are told apart by nothing else (`Exchange`): exchanging two of them, with the
+addresses and ids of their packets renamed everywhere, leads from reachable states to reachable states
+and from drops to drops.  It is refused where anything could tell the addresses apart; `exchangeable`
+says what that is.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain, permutations, product
 from math import factorial, prod
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import attrs
 
 from natmodel import ops
+from natmodel.ops import Call
 from natmodel.release import Confirmed, Fate, Packet
 from natmodel.system import State, System
 from natmodel.values import NF_NAT_RANGE_MAP_IPS, Conn, CtTuple, NatRange
 from natmodel.world import Background, Stamp, World
+
+
+class Symmetry(Protocol):
+    """Which states are one: permutations of CPUs lead from one to the other."""
+
+    @property
+    def groups(self) -> Sequence[tuple[int, ...]]:
+        """The CPUs of each group, of two or more, that can be exchanged."""
+
+    def canonical(self, state: State) -> State:
+        """The state that stands for all of the state's class."""
+
+    def orbit(self, state: State) -> int:
+        """How many states a canonical one stands for."""
+
+    def movers(self, state: State) -> Iterable[tuple[int, int]]:
+        """(CPU, for how many it stands): their steps lead from a canonical state to the same classes."""
+
+
+def symmetry_of(system: System, calls: Sequence[Call[Any]]) -> Symmetry:
+    """What the CPUs of `system`, which run `calls`, have in common."""
+    alike = Alike(system)
+    if alike.groups:
+        return alike
+    todo = todo_of(calls) if system.blind else [() for _ in calls]
+    groups = exchangeable(todo, system.world(system.initial))
+    return Exchange(system, todo, groups) if groups else NAMED
+
+
+def todo_of(calls: Sequence[Call[Any]]) -> list[tuple[Packet, ...]]:
+    """The packets of each CPU; nothing for a path that is not `packets`."""
+    return [
+        next((a for a in call.args if isinstance(a, tuple) and a and isinstance(a[0], Packet)), ())
+        for call in calls
+    ]
+
+
+class Named:
+    """Every CPU is told from every other."""
+
+    groups: Final[Sequence[tuple[int, ...]]] = ()
+
+    def canonical(self, state: State) -> State:
+        return state
+
+    def orbit(self, state: State) -> int:
+        return 1
+
+    def movers(self, state: State) -> Iterable[tuple[int, int]]:
+        return ((cpu, 1) for cpu in range(len(state) - 1))
+
+
+NAMED: Final = Named()
+
+
+class Alike:
+    """CPUs that run one call, sorted by where they stand.
+
+    A thread's steps depend on where it stands and on the world, not on the CPU's number, whatever its
+    path does.
+    """
+
+    def __init__(self, system: System) -> None:
+        cpus: dict[int, list[int]] = defaultdict(list)
+        for cpu, t in enumerate(system.initial[:-1]):
+            cpus[t].append(cpu)
+        self.groups: Final = [tuple(group) for group in cpus.values() if len(group) > 1]
+        self._all: Final = len(cpus) == 1
+
+    def canonical(self, state: State) -> State:
+        if self._all:
+            return (*sorted(state[:-1]), state[-1])
+        to = list(state)
+        for group in self.groups:
+            for cpu, t in zip(group, sorted(state[cpu] for cpu in group), strict=True):
+                to[cpu] = t
+        return tuple(to)
+
+    def orbit(self, state: State) -> int:
+        ways = 1
+        for group in self.groups:
+            alike = Counter(state[cpu] for cpu in group).values()
+            ways *= factorial(len(group)) // prod(map(factorial, alike))
+        return ways
+
+    def movers(self, state: State) -> Iterable[tuple[int, int]]:
+        if self._all:
+            return _runs(state[:-1])
+        return ((cpu, 1) for cpu in range(len(state) - 1))
+
+
+def _runs(threads: tuple[int, ...]) -> Iterator[tuple[int, int]]:
+    """(place of the first, how many) of each run of equals in a sorted tuple."""
+    at = 0
+    while at < len(threads):
+        n = threads.count(threads[at])
+        yield at, n
+        at += n
 
 
 def exchangeable(todo: Sequence[Sequence[Packet]], world: World) -> list[tuple[int, ...]]:
@@ -80,9 +181,9 @@ class Renaming:
     def address(self, address: int) -> int:
         return self.addresses.get(address, address)
 
-
-def _tuple(name: Renaming, t: CtTuple) -> CtTuple:
-    return CtTuple(t.l3num, t.protonum, name.address(t.src), t.sport, name.address(t.dst), t.dport)
+    def tuple(self, t: CtTuple) -> CtTuple:
+        src, dst = self.address(t.src), self.address(t.dst)
+        return CtTuple(t.l3num, t.protonum, src, t.sport, dst, t.dport)
 
 
 def _conn(name: Renaming, ct: Conn) -> Conn:
@@ -125,7 +226,7 @@ def _world(name: Renaming, w: World) -> World:
 
 _RENAME: Final[dict[type, Callable[[Renaming, Any], Any]]] = {
     tuple: lambda name, items: tuple(map(name, items)),
-    CtTuple: _tuple,
+    CtTuple: lambda name, t: name.tuple(t),
     Conn: _conn,
     Packet: _packet,
     NatRange: _range,
@@ -138,31 +239,57 @@ _RENAME: Final[dict[type, Callable[[Renaming, Any], Any]]] = {
 }
 
 
-class Symmetry:
-    """The canonical state of each class of a system's states."""
+class Exchange:
+    """CPUs of `groups`, exchanged with their packets' names."""
 
-    def __init__(self, system: System, todo: Sequence[Sequence[Packet]]) -> None:
+    def __init__(
+        self,
+        system: System,
+        todo: Sequence[Sequence[Packet]],
+        groups: Sequence[tuple[int, ...]],
+    ) -> None:
         self._system: Final = system
         self._todo: Final = todo
-        self.groups: Final = exchangeable(todo, system.world(system.initial))
+        self.groups: Final = groups
         self._shapes: dict[Any, int] = {}
         self._shape_of: list[dict[int, int]] = [{} for _ in range(system.cpus)]
         self._blur = {cpu: _blurred(cpu, group, todo) for group in self.groups for cpu in group}
         self._renamings: dict[tuple[int, ...], _Image] = {}
         self._names: dict[int, frozenset[int]] = {}
 
-    @property
-    def order(self) -> int:
-        """How many states one canonical state may stand for."""
-        return prod(factorial(len(group)) for group in self.groups)
+    def orbit(self, state: State) -> int:
+        """By orbit and stabiliser: all exchanges, over those that change nothing.
+
+        An exchange that changes nothing takes threads to threads of one shape.
+        """
+        orders = [list(range(self._system.cpus))]
+        for group in self.groups:
+            orders = [
+                _placed(order, group, exchanged)
+                for exchanged in self._within_shapes(group, state)
+                for order in orders
+            ]
+        same = sum(self.image(tuple(order), state) == state for order in orders)
+        return prod(factorial(len(group)) for group in self.groups) // same
+
+    def movers(self, state: State) -> Iterable[tuple[int, int]]:
+        return ((cpu, 1) for cpu in range(len(state) - 1))
+
+    def _within_shapes(self, group: tuple[int, ...], state: State) -> Iterator[tuple[int, ...]]:
+        """The group's CPUs with those of one shape in every order."""
+        shapes: dict[int, list[int]] = defaultdict(list)
+        for cpu in group:
+            shapes[self._shape(cpu, state[cpu])].append(cpu)
+        places = tuple(chain(*shapes.values()))
+        for moved in product(*map(permutations, shapes.values())):
+            to = dict(zip(places, chain(*moved), strict=True))
+            yield tuple(to[cpu] for cpu in group)
 
     def canonical(self, state: State) -> State:
         """The least image of the state among those that put the threads of a group in order.
 
         The order is that of what a thread looks like to somebody who knows its own names only.
         """
-        if not self.groups:
-            return state
         orders: list[list[int]] = [list(range(self._system.cpus))]
         for group in self.groups:
             orders = [

@@ -46,8 +46,11 @@ run draws threads schedule nat_text chances stretch
 system boot
 router
 symmetry scenario_file
+rotation
 scenario
 explore
+quotient
+census
 verdict fields
 trace vectors live release_text
 kernel_vectors live_outcomes live_fill

@@ -74,7 +74,7 @@ class Workload:
 
 def holder(t: CtTuple) -> Conn:
     """Whoever has t's port: all are one to us."""
-    return Conn(t.sport, t, nf_ct_invert_tuple(t))
+    return Conn(0, t, nf_ct_invert_tuple(t))
 
 
 @path(blind=True)

@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""How many states, steps and schedules there are: as many as a search that merges nothing would meet.
+
+A class of states counts as often as it has members, a schedule once for each way through the classes.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import attrs
+
+from natmodel.explore import NO_LIMITS, Limits
+from natmodel.ops import Call
+from natmodel.quotient import Circular, Quotient
+from natmodel.world import World
+
+
+@attrs.frozen
+class Census:
+    """What there is when nothing is merged.
+
+    `transitions` counts steps, with each class of draws for itself; `final` the states in which no CPU
+    has a step left; `schedules` the ways from the start to those, None if one of them could go on for
+    ever; `drops` is the most packets that one schedule drops.  `classes` is how many states stood for
+    them all.  If it is not `complete`, a limit was reached: the counts are of what had been met by
+    then, and schedules and drops are None.
+    """
+
+    states: int
+    transitions: int
+    final: int
+    schedules: int | None
+    drops: int | None
+    classes: int
+    complete: bool
+    seconds: float
+
+
+def census(
+    calls: Sequence[Call[Any]], world: World, limits: Limits = NO_LIMITS, *, merge: bool = True
+) -> Census:
+    """Count what CPUs that run `calls` over `world` can come to."""
+    began = time.monotonic()
+    graph = Quotient(calls, world, merge=merge)
+    complete = graph.grow(limits)
+    states = transitions = final = 0
+    for state, steps in zip(graph.states, graph.steps, strict=False):
+        members = graph.symmetry.orbit(state)
+        states += members
+        transitions += members * sum(alike for _, alike, _ in steps)
+        final += members * (not steps)
+    schedules, drops = _schedules(graph) if complete else (None, None)
+    return Census(
+        states,
+        transitions,
+        final,
+        schedules,
+        drops,
+        len(graph.states),
+        complete,
+        time.monotonic() - began,
+    )
+
+
+def _schedules(graph: Quotient) -> tuple[int | None, int | None]:
+    """How many schedules there are, and the most drops in one."""
+    try:
+        order = graph.order()
+    except Circular:
+        return None, None
+    ways, most = [0] * len(order), [0] * len(order)
+    ways[0] = 1  # the start is the only state of its class
+    ended = drops = 0
+    for number in order:
+        here, dropped = ways[number], most[number]
+        for to, alike, (_, _, _, drop) in graph.steps[number]:
+            ways[to] += here * alike
+            most[to] = max(most[to], dropped + drop)
+        if not graph.steps[number]:
+            ended += here
+            drops = max(drops, dropped)
+    return ended, drops
