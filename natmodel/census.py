@@ -50,7 +50,7 @@ def census(
     for state, steps in zip(graph.states, graph.steps, strict=False):
         members = graph.symmetry.orbit(state)
         states += members
-        transitions += members * sum(alike for _, alike, _ in steps)
+        transitions += members * sum(alike * len(ways) for alike, ways in steps)
         final += members * (not steps)
     schedules, drops = _schedules(graph) if complete else (None, None)
     return Census(
@@ -76,9 +76,10 @@ def _schedules(graph: Quotient) -> tuple[int | None, int | None]:
     ended = drops = 0
     for number in order:
         here, dropped = ways[number], most[number]
-        for to, alike, (_, _, _, drop) in graph.steps[number]:
-            ways[to] += here * alike
-            most[to] = max(most[to], dropped + drop)
+        for alike, edges in graph.steps[number]:
+            for to, (_, _, _, drop) in edges:
+                ways[to] += here * alike
+                most[to] = max(most[to], dropped + drop)
         if not graph.steps[number]:
             ended += here
             drops = max(drops, dropped)

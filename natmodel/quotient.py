@@ -8,7 +8,7 @@ an order in which every class comes after those that lead to it.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final, TypeAlias
 
 from natmodel.explore import NO_LIMITS, Limits, over
@@ -18,8 +18,9 @@ from natmodel.symmetry import NAMED, Symmetry, symmetry_of
 from natmodel.system import Edge, State, System
 from natmodel.world import World
 
-# (the class that it leads to, how many CPUs can take such a step, the step of one of them)
-Step: TypeAlias = tuple[int, int, Edge]
+# One CPU's next step: for how many CPUs it stands, and (the class that it leads to, how) for each way in
+# which it can come out.
+Choice: TypeAlias = tuple[int, list[tuple[int, Edge]]]
 
 
 class Circular(Exception):
@@ -29,7 +30,8 @@ class Circular(Exception):
 class Quotient:
     """The classes of states, numbered as they are met from the start, which is 0, and their steps.
 
-    Every state of a class has as many steps to each other class.
+    Every state of a class has as many steps to each other class.  `together`: nobody links an entry
+    before everybody is about to, blocked, or done; after the first has, all is free.
     """
 
     def __init__(
@@ -39,12 +41,14 @@ class Quotient:
         *,
         lazy: bool = False,
         merge: bool = True,
+        together: bool = False,
     ) -> None:
-        self.system: Final = System(calls, world, lazy=lazy)
+        self.system: Final = System(calls, world, lazy=lazy, touching=together)
+        self._together: Final = together
         self._merged: Final[Symmetry] = symmetry_of(self.system, calls) if merge else NAMED
         self.rotation = rotation_of(self.system, self._merged) if merge else None
         self.states: list[State] = []
-        self.steps: list[list[Step]] = []
+        self.steps: list[list[Choice]] = []
 
     @property
     def symmetry(self) -> Symmetry:
@@ -69,35 +73,63 @@ class Quotient:
 
     def _grow(self, limits: Limits, began: float) -> bool:
         self.states, self.steps = [self.symmetry.canonical(self.system.initial)], []
-        canonical, movers, edges = self.symmetry.canonical, self.symmetry.movers, self.system.edges
+        canonical, choices = self.symmetry.canonical, self._choices
         states, numbers = self.states, {self.states[0]: 0}
         for state in states:  # which grows meanwhile
-            steps = []
-            for cpu, alike in movers(state):
-                for edge in edges(state, cpu):
+            found: list[Choice] = []
+            for cpu, alike, edges in choices(state):
+                ways = []
+                for edge in edges:
                     to = canonical((*state[:cpu], edge[0], *state[cpu + 1 : -1], edge[1]))
                     number = numbers.get(to)
                     if number is None:
                         number = numbers[to] = len(states)
                         states.append(to)
-                    steps.append((number, alike, edge))
-            self.steps.append(steps)
+                    ways.append((number, edge))
+                found.append((alike, ways))
+            self.steps.append(found)
             if over(limits, len(states), began):
                 return False
         return True
 
+    def _choices(self, state: State) -> list[tuple[int, int, list[Edge]]]:
+        """(CPU, for how many it stands, its steps) for each that may be next."""
+        edges = self.system.edges
+        choices = []
+        for cpu, alike in self.symmetry.movers(state):
+            found = edges(state, cpu)
+            if found:
+                choices.append((cpu, alike, found))
+        if self._together and self._nobody_has_linked(state):
+            return [c for c in choices if not any(map(_links, c[2]))] or choices
+        return choices
+
+    def _nobody_has_linked(self, state: State) -> bool:
+        system = self.system
+        return system.world(state).linked == system.world(system.initial).linked
+
     def order(self) -> list[int]:
         """The classes, each after all that lead to it.  Raises Circular if there is no such order."""
         before = [0] * len(self.states)
-        for steps in self.steps:
-            for to, _, _ in steps:
-                before[to] += 1
+        for to in self._targets(range(len(self.steps))):
+            before[to] += 1
         order = [0] if not before[0] else []
-        for number in order:  # which grows meanwhile
-            for to, _, _ in self.steps[number]:
-                before[to] -= 1
-                if not before[to]:
-                    order.append(to)
+        for to in self._targets(order):  # which grows meanwhile
+            before[to] -= 1
+            if not before[to]:
+                order.append(to)
         if len(order) < len(self.states):
             raise Circular
         return order
+
+    def _targets(self, numbers: Iterable[int]) -> Iterator[int]:
+        """Where the steps of these classes lead, one after the other."""
+        for number in numbers:
+            for _, ways in self.steps[number]:
+                for to, _ in ways:
+                    yield to
+
+
+def _links(edge: Edge) -> bool:
+    """Does the step link an entry?"""
+    return any(cell[0] == "chain" for cell in edge[2].footprint.writes)

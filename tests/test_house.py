@@ -50,7 +50,7 @@ rotation
 scenario
 explore
 quotient
-census
+census odds
 verdict fields
 trace vectors live release_text
 kernel_vectors live_outcomes live_fill
