@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 import attrs
@@ -45,6 +46,8 @@ def census(
     """Count what CPUs that run `calls` over `world` can come to."""
     began = time.monotonic()
     graph = Quotient(calls, world, merge=merge)
+    if not graph.symmetry.exact:
+        graph = Quotient(calls, world, merge=False)
     complete = graph.grow(limits)
     states = transitions = final = 0
     for state, steps in zip(graph.states, graph.steps, strict=False):
@@ -52,7 +55,10 @@ def census(
         states += members
         transitions += members * sum(alike * len(ways) for alike, ways in steps)
         final += members * (not steps)
-    schedules, drops = _schedules(graph) if complete else (None, None)
+    schedules = drops = None
+    if complete:
+        with suppress(Circular):
+            schedules, drops = _schedules(graph), most_drops(graph)
     return Census(
         states,
         transitions,
@@ -65,22 +71,28 @@ def census(
     )
 
 
-def _schedules(graph: Quotient) -> tuple[int | None, int | None]:
-    """How many schedules there are, and the most drops in one."""
-    try:
-        order = graph.order()
-    except Circular:
-        return None, None
-    ways, most = [0] * len(order), [0] * len(order)
+def _schedules(graph: Quotient) -> int:
+    """How many schedules there are.  Raises Circular."""
+    order = graph.order()
+    ways, ended = [0] * len(order), 0
     ways[0] = 1  # the start is the only state of its class
-    ended = drops = 0
     for number in order:
-        here, dropped = ways[number], most[number]
+        here = ways[number]
         for alike, edges in graph.steps[number]:
-            for to, (_, _, _, drop) in edges:
+            for to, _ in edges:
                 ways[to] += here * alike
-                most[to] = max(most[to], dropped + drop)
         if not graph.steps[number]:
             ended += here
-            drops = max(drops, dropped)
-    return ended, drops
+    return ended
+
+
+def most_drops(graph: Quotient) -> int:
+    """The most packets that one schedule drops.  Raises Circular."""
+    order = graph.order()
+    most = [0] * len(order)
+    for number in order:
+        dropped = most[number]
+        for _, edges in graph.steps[number]:
+            for to, (_, _, _, drop) in edges:
+                most[to] = max(most[to], dropped + drop)
+    return max(most)

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final, TypeAlias
 
 from natmodel.explore import NO_LIMITS, Limits, over
+from natmodel.lone import Lone
 from natmodel.ops import Call
 from natmodel.rotation import NotRotated, rotation_of
 from natmodel.symmetry import NAMED, Symmetry, symmetry_of
@@ -31,7 +32,8 @@ class Quotient:
     """The classes of states, numbered as they are met from the start, which is 0, and their steps.
 
     Every state of a class has as many steps to each other class.  `together`: nobody links an entry
-    before everybody is about to, blocked, or done; after the first has, all is free.
+    before everybody is about to, blocked, or done; after the first has, all is free.  `lone`: lone steps
+    are followed alone (natmodel.lone says what that keeps).
     """
 
     def __init__(
@@ -42,11 +44,13 @@ class Quotient:
         lazy: bool = False,
         merge: bool = True,
         together: bool = False,
+        lone: bool = False,
     ) -> None:
-        self.system: Final = System(calls, world, lazy=lazy, touching=together)
+        self.system: Final = System(calls, world, lazy=lazy, touching=together or lone)
         self._together: Final = together
         self._merged: Final[Symmetry] = symmetry_of(self.system, calls) if merge else NAMED
-        self.rotation = rotation_of(self.system, self._merged) if merge else None
+        self.rotation = rotation_of(self.system, self._merged) if merge and not lone else None
+        self._lone: Final = Lone(self.system, self._merged) if lone else None
         self.states: list[State] = []
         self.steps: list[list[Choice]] = []
 
@@ -56,9 +60,13 @@ class Quotient:
         return self.rotation or self._merged
 
     def grow(self, limits: Limits = NO_LIMITS) -> bool:
-        """Meet every class; False if a limit was reached."""
+        """Meet every class; False if a limit was reached.  Lone steps: raises Circular."""
         began = time.monotonic()
         complete = self._grow(limits, began)
+        if self._lone is not None:
+            while complete and self._lone.learns():
+                complete = self._grow(limits, began)
+            self.order()
         if self.rotation is not None:
             try:
                 self.rotation.check(self._pairs())
@@ -94,6 +102,8 @@ class Quotient:
 
     def _choices(self, state: State) -> list[tuple[int, int, list[Edge]]]:
         """(CPU, for how many it stands, its steps) for each that may be next."""
+        if self._lone is not None:
+            return self._lone.choices(state)
         edges = self.system.edges
         choices = []
         for cpu, alike in self.symmetry.movers(state):

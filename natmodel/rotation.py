@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Final
 
 from natmodel.ops import Window
-from natmodel.symmetry import Alike, Named, Renaming, Symmetry
+from natmodel.symmetry import Alike, Cells, Named, Renaming, Symmetry
 from natmodel.system import State, System
 from natmodel.threads import Frame, Stack
 from natmodel.values import CtTuple, nf_ct_invert_tuple, u16
@@ -79,6 +79,8 @@ class _Images(dict[int, list[int]]):
 class Rotation:
     """CPUs merged as `base` does, and ports that are moved round."""
 
+    exact: Final = True
+
     def __init__(self, system: System, base: Alike | Named, window: Window) -> None:
         """Raises NotRotated if the start is not what it is when turned."""
         self._system: Final = system
@@ -131,6 +133,12 @@ class Rotation:
 
     def movers(self, state: State) -> Iterable[tuple[int, int]]:
         return self._base.movers(state)
+
+    def place(self, cpu: int, t: int) -> int:
+        raise NotImplementedError("what steps touch is not turned")
+
+    def relative(self, cpu: int, cells: Cells) -> Cells:
+        raise NotImplementedError("what steps touch is not turned")
 
     def check(self, pairs: Iterable[tuple[int, int]]) -> None:
         """Raise NotRotated unless these steps, (thread, world), are turned as their CPUs are.

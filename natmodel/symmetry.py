@@ -14,16 +14,21 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain, permutations, product
 from math import factorial, prod
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, TypeAlias
 
 import attrs
 
 from natmodel import ops
-from natmodel.ops import Call
+from natmodel.ops import Call, Cell
 from natmodel.release import Confirmed, Fate, Packet
-from natmodel.system import State, System
+from natmodel.system import State, System, tuples_in
 from natmodel.values import NF_NAT_RANGE_MAP_IPS, Conn, CtTuple, NatRange
 from natmodel.world import Background, Stamp, World
+
+Cells: TypeAlias = frozenset[Cell]
+
+# Of more CPUs that show than these, not every order is looked at: classes may be met twice.
+MOST_SHOWN: Final = 4
 
 
 class Symmetry(Protocol):
@@ -33,6 +38,10 @@ class Symmetry(Protocol):
     def groups(self) -> Sequence[tuple[int, ...]]:
         """The CPUs of each group, of two or more, that can be exchanged."""
 
+    @property
+    def exact(self) -> bool:
+        """Does no class have two canonical states?"""
+
     def canonical(self, state: State) -> State:
         """The state that stands for all of the state's class."""
 
@@ -41,6 +50,12 @@ class Symmetry(Protocol):
 
     def movers(self, state: State) -> Iterable[tuple[int, int]]:
         """(CPU, for how many it stands): their steps lead from a canonical state to the same classes."""
+
+    def place(self, cpu: int, t: int) -> int:
+        """A number that a thread shares with those that it is exchanged for, and no other."""
+
+    def relative(self, cpu: int, cells: Cells) -> Cells:
+        """Cells as somebody on this CPU sees them: exchanges lead to the same."""
 
 
 def symmetry_of(system: System, calls: Sequence[Call[Any]]) -> Symmetry:
@@ -65,6 +80,7 @@ class Named:
     """Every CPU is told from every other."""
 
     groups: Final[Sequence[tuple[int, ...]]] = ()
+    exact: Final = True
 
     def canonical(self, state: State) -> State:
         return state
@@ -74,6 +90,12 @@ class Named:
 
     def movers(self, state: State) -> Iterable[tuple[int, int]]:
         return ((cpu, 1) for cpu in range(len(state) - 1))
+
+    def place(self, cpu: int, t: int) -> int:
+        return t
+
+    def relative(self, cpu: int, cells: Cells) -> Cells:
+        return cells
 
 
 NAMED: Final = Named()
@@ -85,6 +107,8 @@ class Alike:
     A thread's steps depend on where it stands and on the world, not on the CPU's number, whatever its
     path does.
     """
+
+    exact: Final = True
 
     def __init__(self, system: System) -> None:
         cpus: dict[int, list[int]] = defaultdict(list)
@@ -113,6 +137,12 @@ class Alike:
         if self._all:
             return _runs(state[:-1])
         return ((cpu, 1) for cpu in range(len(state) - 1))
+
+    def place(self, cpu: int, t: int) -> int:
+        return t
+
+    def relative(self, cpu: int, cells: Cells) -> Cells:
+        return cells
 
 
 def _runs(threads: tuple[int, ...]) -> Iterator[tuple[int, int]]:
@@ -174,6 +204,22 @@ class Renaming:
     def fields(self, value: Any) -> Any:
         """An attrs value whose fields hold the names."""
         return type(value)(*(self(getattr(value, a.name)) for a in attrs.fields(type(value))))
+
+    def cell(self, cell: Cell) -> Cell:
+        """A piece of shared memory (natmodel.ops) with the names in it renamed."""
+        kind, *at = cell
+        if kind in ("chain", "lock"):
+            return kind, *map(self.tuple, at)
+        if kind == "entry":
+            return kind, *map(self.id, at)
+        if kind in ("source", "found"):
+            l3num, protonum, src, port = at
+            return kind, l3num, protonum, self.address(src), port
+        if kind == "secure port":
+            l3num, src, dst, port = at
+            return kind, l3num, self.address(src), self.address(dst), port
+        assert kind in ("hint", "ext genid", "timers"), f"a cell of an unknown kind: {cell}"
+        return cell
 
     def id(self, number: int) -> int:
         return self.ids.get(number, number)
@@ -251,11 +297,17 @@ class Exchange:
         self._system: Final = system
         self._todo: Final = todo
         self.groups: Final = groups
+        self._sources: Final = frozenset(todo[cpu][0].t.src for group in groups for cpu in group)
         self._shapes: dict[Any, int] = {}
         self._shape_of: list[dict[int, int]] = [{} for _ in range(system.cpus)]
-        self._blur = {cpu: _blurred(cpu, group, todo) for group in self.groups for cpu in group}
+        self._blur = [_blurred(cpu, groups, todo) for cpu in range(system.cpus)]
         self._renamings: dict[tuple[int, ...], _Image] = {}
         self._names: dict[int, frozenset[int]] = {}
+        self._held: dict[int, frozenset[int]] = {}
+
+    @property
+    def exact(self) -> bool:
+        return all(len(group) <= MOST_SHOWN for group in self.groups)
 
     def orbit(self, state: State) -> int:
         """By orbit and stabiliser: all exchanges, over those that change nothing.
@@ -274,6 +326,12 @@ class Exchange:
 
     def movers(self, state: State) -> Iterable[tuple[int, int]]:
         return ((cpu, 1) for cpu in range(len(state) - 1))
+
+    def place(self, cpu: int, t: int) -> int:
+        return self._shape(cpu, t)
+
+    def relative(self, cpu: int, cells: Cells) -> Cells:
+        return frozenset(map(self._blur[cpu].cell, cells))
 
     def _within_shapes(self, group: tuple[int, ...], state: State) -> Iterator[tuple[int, ...]]:
         """The group's CPUs with those of one shape in every order."""
@@ -304,27 +362,49 @@ class Exchange:
     def _sorted(self, group: tuple[int, ...], state: State) -> Iterator[tuple[int, ...]]:
         """The group's CPUs sorted by the shape of their threads; equals that show, in every order.
 
-        CPUs of one shape that the world does not name are alike: one order of them is enough.
+        CPUs of one shape that name nobody else, and that nobody else names, are alike: one order of
+        them is enough.
         """
-        shapes: dict[tuple[int, bool], list[int]] = defaultdict(list)
-        named = self._named(state[-1])
+        shapes: dict[int, list[int]] = defaultdict(list)
         for cpu in group:
-            shows = self._todo[cpu][0].t.src in named
-            shapes[self._shape(cpu, state[cpu]), shows].append(cpu)
-        orders = (
-            permutations(shapes[at]) if at[1] and len(shapes[at]) <= 4 else (shapes[at],)
-            for at in sorted(shapes)
-        )
+            shapes[self._shape(cpu, state[cpu])].append(cpu)
+        if len(shapes) == len(group):
+            return iter((tuple(shapes[at][0] for at in sorted(shapes)),))
+        orders = (self._orders(shapes[at], state) for at in sorted(shapes))
         return (tuple(chain(*order)) for order in product(*orders))
 
+    def _orders(self, cpus: list[int], state: State) -> list[tuple[int, ...]]:
+        """The orders of CPUs of one shape that may make a difference."""
+        shown = [cpu for cpu in cpus if len(cpus) > 1 and self._shows(cpu, state)]
+        hidden = tuple(cpu for cpu in cpus if cpu not in shown)
+        if len(shown) > MOST_SHOWN:
+            return [(*hidden, *shown)]
+        return [(*hidden, *order) for order in permutations(shown)]
+
+    def _shows(self, cpu: int, state: State) -> bool:
+        """Does the CPU name another of a group, or anybody else it?"""
+        own, held = self._todo[cpu][0].t.src, self._held_by(state[cpu])
+        if own in self._named(state[-1]) or held - {own}:
+            return True
+        return any(own in self._held_by(t) for c, t in enumerate(state[:-1]) if c != cpu)
+
     def _named(self, w: int) -> frozenset[int]:
-        """The addresses that a world's own entries name."""
+        """The sources that a world's own entries name."""
         named = self._names.get(w)
         if named is None:
             world = self._system.worlds[w]
             cts = (*(node.ct for node in world.linked), *world.bysource, *world.locked)
             named = self._names[w] = frozenset(ct.orig.src for ct in cts)
         return named
+
+    def _held_by(self, t: int) -> frozenset[int]:
+        """The sources of the groups that a thread's frames, or its result, name."""
+        held = self._held.get(t)
+        if held is None:
+            threads = self._system.threads
+            found = tuples_in((threads.stack[t], threads.result[t]), set())
+            held = self._held[t] = self._sources & {a for at in found for a in (at.src, at.dst)}
+        return held
 
     def _shape(self, cpu: int, t: int) -> int:
         """A number that the images of a thread share."""
@@ -377,14 +457,17 @@ def _placed(order: list[int], group: tuple[int, ...], exchanged: tuple[int, ...]
     return placed
 
 
-def _blurred(cpu: int, group: tuple[int, ...], todo: Sequence[Sequence[Packet]]) -> Renaming:
-    """Own names become the group's first, every other name of the group its second."""
-    names = [todo[c][0] for c in group]
-    own = todo[cpu][0]
-    return Renaming(
-        {p.t.src: names[p is not own].t.src for p in names},
-        {p.id: names[p is not own].id for p in names},
-    )
+def _blurred(
+    cpu: int, groups: Sequence[tuple[int, ...]], todo: Sequence[Sequence[Packet]]
+) -> Renaming:
+    """Own names become the group's first, its other names its second, those of another its first."""
+    addresses, ids = {}, {}
+    for group in groups:
+        names = [todo[c][0] for c in group]
+        for c, name in zip(group, names, strict=True):
+            to = names[cpu in group and c != cpu]
+            addresses[name.t.src], ids[name.id] = to.t.src, to.id
+    return Renaming(addresses, ids)
 
 
 def _renaming(order: tuple[int, ...], todo: Sequence[Sequence[Packet]]) -> Renaming:

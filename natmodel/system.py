@@ -17,11 +17,11 @@ import attrs
 from natmodel import draws, ops
 from natmodel.blind import is_blind, is_blind_function
 from natmodel.draws import Context
-from natmodel.ops import Call, Op
+from natmodel.ops import NO_FOOTPRINT, Call, Footprint, Op
 from natmodel.release import Confirmed, Fate, Packet
 from natmodel.threads import Stack, Threads
 from natmodel.values import NF_DROP, Conn, CtTuple
-from natmodel.world import Answer, Chooser, Draw, World, answers, range_of_draw
+from natmodel.world import Answer, Chooser, Draw, World, answers, range_of_draw, waits_for
 
 State: TypeAlias = tuple[int, ...]
 
@@ -152,6 +152,22 @@ class System:
             for answer in answers(self.worlds[w], op, choose, touching=self._touching)
         ]
 
+    def touched(self, state: State, cpu: int) -> Footprint:
+        """What this CPU's next step touches, however it comes out; or the attempt, if it is blocked.
+
+        For a `touching` system without lazy draws.
+        """
+        assert self._touching
+        assert not self.lazy
+        edges = self.edges(state, cpu)
+        op = self.pending(state, cpu)
+        if not edges and op is not None:
+            return waits_for(self.world(state), op, self._wary(state[cpu], op))
+        footprint = NO_FOOTPRINT
+        for _, _, answer, _ in edges:
+            footprint |= answer.footprint
+        return footprint
+
     def moves(self, state: State) -> Iterator[Move]:
         """Every step that some CPU can take."""
         for cpu in range(self.cpus):
@@ -237,7 +253,7 @@ class _Hand:
         offsets: set[int] = set()
         addresses: set[int] = set()
         packets: set[int] = set()
-        for t in _tuples((stack, pending), packets):
+        for t in tuples_in((stack, pending), packets):
             keys |= {t.sport, t.dport}
             addresses |= {t.src, t.dst}
         for _, args, log in stack:
@@ -249,13 +265,13 @@ class _Hand:
         return cls(frozenset(keys), frozenset(offsets), frozenset(addresses), to_go)
 
 
-def _tuples(value: Any, packets: set[int]) -> Iterator[CtTuple]:
+def tuples_in(value: Any, packets: set[int]) -> Iterator[CtTuple]:
     """Every tuple inside a value; the ids of connections and packets met go into `packets`."""
     if isinstance(value, CtTuple):
         yield value
     elif isinstance(value, tuple | list):
         for item in value:
-            yield from _tuples(item, packets)
+            yield from tuples_in(item, packets)
     elif isinstance(value, Packet):
         packets.add(value.id)
         yield value.t
@@ -264,4 +280,4 @@ def _tuples(value: Any, packets: set[int]) -> Iterator[CtTuple]:
         yield value.reply
     elif attrs.has(type(value)) and not hasattr(value, "new_connection"):
         for field in attrs.fields(type(value)):
-            yield from _tuples(getattr(value, field.name), packets)
+            yield from tuples_in(getattr(value, field.name), packets)

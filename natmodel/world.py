@@ -396,7 +396,14 @@ class World:
 
 
 class Blocked(Exception):
-    """The operation cannot happen now: another CPU holds the lock."""
+    """The operation cannot happen now: another CPU holds the lock.
+
+    `footprint` is what had been touched, the lock included, where that was asked for.
+    """
+
+    def __init__(self, footprint: Footprint = NO_FOOTPRINT) -> None:
+        super().__init__()
+        self.footprint: Final = footprint
 
 
 def read_chain(w: World, op: ops.ReadChain) -> tuple[Chain, World]:
@@ -692,6 +699,17 @@ def answers(w: World, op: Op[Any], choose: Chooser, *, touching: bool = False) -
         yield Answer(ONE, reply, after, (), counted, touched)
 
 
+def waits_for(w: World, op: Op[Any], choose: Chooser) -> Footprint:
+    """What an operation that is blocked in `w` has touched until it was, the lock included."""
+    if not isinstance(op, ops.Atomic):
+        return footprint(w, op)
+    try:
+        list(_section(w, op.call, choose, True))
+    except Blocked as blocked:
+        return blocked.footprint
+    raise AssertionError("it is not blocked")
+
+
 def _outcomes(w: World, op: Draw, choose: Chooser, touching: bool = False) -> Iterator[Answer]:
     touched = footprint(w, op) if touching else NO_FOOTPRINT
     value = decided(w, op)
@@ -739,7 +757,10 @@ def _section(w: World, call: ops.Call[Any], choose: Chooser, touching: bool) -> 
                 continue
             if isinstance(op, ops.Count):
                 counted.append(op.name)
-            reply, at = REPLIES[type(op)](at, op)
+            try:
+                reply, at = REPLIES[type(op)](at, op)
+            except Blocked:
+                raise Blocked(touched) from None
 
 
 @attrs.frozen

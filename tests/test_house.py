@@ -48,7 +48,7 @@ router
 symmetry scenario_file
 rotation
 scenario
-explore
+explore lone
 quotient
 census odds
 verdict fields
