@@ -22,15 +22,16 @@ import attrs
 import click
 
 from natmodel import __version__, render
+from natmodel.checkpoint import Checkpoint
 from natmodel.errors import BadInput
-from natmodel.explore import Limits
+from natmodel.explore import Explorer, Limits
 from natmodel.kernel_name import answer_text, kernel_rows
 from natmodel.releases import MODULES, RELEASES
 from natmodel.render import Line
 from natmodel.scenario import Scenario, row_of
 from natmodel.schedule import Schedule
-from natmodel.trace import Trace, trace_of
-from natmodel.verdict import Verdict, check, replay, to_the_end
+from natmodel.trace import Trace, outcome_data, trace_of
+from natmodel.verdict import Verdict, check, replay, to_the_end, usual_length
 
 CHECK_SCHEMA: Final = "natmodel.check/1"
 REPLAY_SCHEMA: Final = "natmodel.replay/1"
@@ -155,6 +156,7 @@ def natmodel(context: click.Context) -> Result | None:
 @natmodel.command("check", short_help="Can a packet be dropped, in any schedule?")
 @_scenario_options
 @click.option("--exhaustive", is_flag=True, help="Do not stop at the first drop.")
+@click.option("--outcomes", is_flag=True, help="All of them, each with a shortest schedule.")
 @click.option(
     "--max-states",
     type=click.IntRange(1),
@@ -164,11 +166,29 @@ def natmodel(context: click.Context) -> Result | None:
     help="Give up after so many.",
 )
 @click.option("--max-seconds", type=_Seconds(0), metavar="S", help="Give up after so long.")
+@click.option(
+    "--max-memory", type=click.IntRange(1), metavar="MB", help="Give up when so much is in use."
+)
+@click.option(
+    "--checkpoint", metavar="FILE", help="Go on from there; write the search there now and then."
+)
+@click.option(
+    "--checkpoint-every",
+    type=_Seconds(0),
+    metavar="S",
+    default=30.0,
+    show_default=True,
+    help="Not more often.",
+)
 @_output_options
 def check_command(
     exhaustive: bool,
+    outcomes: bool,
     max_states: int,
     max_seconds: float | None,
+    max_memory: int | None,
+    checkpoint: str | None,
+    checkpoint_every: float,
     format: str,
     ascii: bool,
     width: int | None,
@@ -205,16 +225,54 @@ def check_command(
     """
     scenario, source = _scenario(**flags)
     _try_to_write(output)
-    with _Progress(sys.stderr) as progress:
-        verdict = check(
-            scenario, Limits(max_states, max_seconds), exhaustive=exhaustive, progress=progress
-        )
+    question = "outcomes" if outcomes else "exhaustive" if exhaustive else "first drop"
+    kept = None
+    if checkpoint is not None:
+        kept = Checkpoint(checkpoint, scenario, question, checkpoint_every)
+    memory = None if max_memory is None else max_memory * 1_000_000
+    verdict = _checked(
+        scenario, Limits(max_states, max_seconds, memory), exhaustive, outcomes, kept
+    )
     trace = None if verdict.witness is None else trace_of(replay(scenario, shown_way(verdict)))
+    ends = [trace_of(replay(scenario, outcome.schedule)) for outcome in verdict.outcomes]
     if format == "json":
-        return _json(_check_data(verdict, trace), verdict.exit_code, output)
+        return _json(_check_data(verdict, trace, ends), verdict.exit_code, output)
     columns = width or _columns(output)
-    lines = render.verdict_lines(verdict, trace, columns, source=source)
+    if outcomes:
+        lines = render.outcome_lines(verdict, ends, columns, source=source)
+    else:
+        lines = render.verdict_lines(verdict, trace, columns, source=source)
     return Result(tuple(lines), verdict.exit_code, output, ascii)
+
+
+def _checked(
+    scenario: Scenario, limits: Limits, exhaustive: bool, outcomes: bool, kept: Checkpoint | None
+) -> Verdict:
+    """The verdict, with progress on a terminal, and a checkpoint that is gone when it is complete."""
+    explorer = kept.read() if kept is not None else None
+    with _Progress(sys.stderr, scenario) as progress:
+
+        def pause(explorer: Explorer) -> None:
+            if progress is not None:
+                progress(explorer)
+            if kept is not None:
+                kept.pause(explorer)
+
+        explorer = explorer or Explorer(scenario.threads(), scenario.world())
+        verdict = check(
+            scenario,
+            limits,
+            exhaustive=exhaustive,
+            outcomes=outcomes,
+            explorer=explorer,
+            pause=pause,
+        )
+    if kept is not None:
+        if verdict.exit_code == UNKNOWN:
+            kept.write(explorer)
+        else:
+            kept.remove()
+    return verdict
 
 
 def shown_way(verdict: Verdict) -> Schedule:
@@ -225,7 +283,8 @@ def shown_way(verdict: Verdict) -> Schedule:
     return to_the_end(verdict.scenario, verdict.witness)
 
 
-def _check_data(verdict: Verdict, trace: Trace | None) -> dict[str, Any]:
+def _check_data(verdict: Verdict, trace: Trace | None, ends: list[Trace]) -> dict[str, Any]:
+    outcomes = {"outcomes": [outcome_data(end) for end in ends]} if verdict.all_outcomes else {}
     return {
         "schema": CHECK_SCHEMA,
         "verdict": verdict.quantifier.value,
@@ -233,6 +292,7 @@ def _check_data(verdict: Verdict, trace: Trace | None) -> dict[str, Any]:
         "states": verdict.explored.states,
         "complete": verdict.explored.complete,
         "witness": None if trace is None else trace.to_data(),
+        **outcomes,
         "scenario": json.loads(verdict.scenario.to_json()),
     }
 
@@ -240,19 +300,32 @@ def _check_data(verdict: Verdict, trace: Trace | None) -> dict[str, Any]:
 class _Progress:
     """How far the search is, on one line that is wiped in the end; nothing if nobody looks."""
 
-    def __init__(self, stream: TextIO | None) -> None:
+    def __init__(self, stream: TextIO | None, scenario: Scenario) -> None:
         self._stream = stream
-        self._next = time.monotonic() + 0.5
+        self._scenario = scenario
+        self._began = time.monotonic()
+        self._next = self._began + 0.5
         self._shown = False
+        self._steps = 0
+        self._before: int | None = None
 
     def __enter__(self) -> _Progress | None:
         return self if _is_terminal(self._stream) else None
 
-    def __call__(self, seen: int, waiting: int) -> None:
-        now = time.monotonic()
+    def __call__(self, explorer: Explorer) -> None:
+        now, found = time.monotonic(), explorer.found
+        if self._before is None:
+            self._before = len(found.seen)  # those of a checkpoint took no time
         if now >= self._next:
             self._next, self._shown = now + 0.1, True
-            self._say(f"\r\033[K{seen} states seen, {waiting} to go on from")
+            self._steps = self._steps or usual_length(self._scenario)
+            rate = (len(found.seen) - self._before) / max(now - self._began, 0.001)
+            waiting = len(found.layers[-1]) - found.at + len(found.after)
+            steps = f"step {found.depth + 1} of about {max(self._steps, found.depth + 1)}"
+            self._say(
+                f"\r\033[K{len(found.seen)} states seen, {waiting} to go on from, "
+                f"{rate:.0f}/s, {steps}"
+            )
 
     def __exit__(self, *_: object) -> None:
         if self._shown:

@@ -8,11 +8,12 @@ symmetry, but a witness is always a concrete schedule that replays.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
 import attrs
 
+from natmodel.memory import memory_in_use
 from natmodel.ops import Call
 from natmodel.schedule import Schedule, Step
 from natmodel.symmetry import NAMED, symmetry_of
@@ -22,10 +23,11 @@ from natmodel.world import World
 
 @attrs.frozen
 class Limits:
-    """Where a search gives up: this many states, or this many seconds."""
+    """Where a search gives up: this many states, or seconds, or bytes that the process holds."""
 
     states: int | None = None
     seconds: float | None = None
+    memory: int | None = None
 
 
 NO_LIMITS: Final = Limits()
@@ -52,10 +54,48 @@ class Explored:
     complete: bool
     seconds: float
     reductions: tuple[str, ...]
+    ways: Mapping[Hashable, Schedule] = attrs.Factory(dict)
+
+
+# What the CPUs' paths have returned -> the kind of end it is.
+KindOf: TypeAlias = Callable[[tuple[Any, ...]], Hashable]
+
+
+@attrs.define
+class _Found:
+    """What a search has come to: all that it needs to go on from there.
+
+    Of the last layer, the states before `at` have been expanded; `after` is the layer that follows.
+    """
+
+    layers: list[list[State]]
+    after: list[State] = attrs.Factory(list)
+    at: int = 0
+    seen: set[State] = attrs.Factory(set)
+    drops_at: int | None = None  # the depth of the first steps that drop
+    edges: int = 0
+    final: int = 0
+    outcomes: set[tuple[Any, ...]] = attrs.Factory(set)
+    # for each kind of end its least depth, and the ends of that depth
+    kinds: dict[Hashable, tuple[int, set[State]]] = attrs.Factory(dict)
+    seconds: float = 0.0
+
+    @property
+    def depth(self) -> int:
+        return len(self.layers) - 1
+
+
+# Called now and then with what a search has come to, in a state from which it can go on.
+Pause: TypeAlias = Callable[["Explorer"], None]
+# How many states are expanded between two looks at the limits.
+_BETWEEN: Final = 64
 
 
 class Explorer:
-    """A breadth-first search over the interleavings of `calls`."""
+    """A breadth-first search over the interleavings of `calls`.
+
+    It can be pickled between two states, and goes on where it was.
+    """
 
     def __init__(
         self,
@@ -64,61 +104,107 @@ class Explorer:
         *,
         lazy: bool = True,
         merge: bool = True,
-        progress: Callable[[int, int], None] | None = None,
     ) -> None:
         self.system: Final = System(calls, world, lazy=lazy)
         self.symmetry: Final = symmetry_of(self.system, calls) if merge else NAMED
-        self._progress = progress
+        first = self.symmetry.canonical(self.system.initial)
+        self.found: Final = _Found([[first]], seen={first})
 
-    def run(self, limits: Limits = NO_LIMITS, *, stop_at_drop: bool = False) -> Explored:
-        """Search until every state has been seen, a limit is reached, or a drop, if that ends it."""
-        began = time.monotonic()
-        canonical, edges = self.symmetry.canonical, self.system.edges
-        first = canonical(self.system.initial)
-        layers: list[list[State]] = [[first]]
-        seen = {first}
-        drops_at: int | None = None  # the depth of the first steps that drop
-        looked, final = 0, 0
-        outcomes: set[tuple[Any, ...]] = set()
-        complete = True
-        while layers[-1] and complete and not (stop_at_drop and drops_at is not None):
-            after: list[State] = []
-            for state in layers[-1]:
-                ended = True
-                for cpu in range(self.system.cpus):
-                    for t, w, _, drops in edges(state, cpu):
-                        ended = False
-                        looked += 1
-                        to = canonical((*state[:cpu], t, *state[cpu + 1 : -1], w))
-                        if drops and drops_at is None:
-                            drops_at = len(layers)
-                        if to not in seen:
-                            seen.add(to)
-                            after.append(to)
-                if ended:
-                    self._must_be_final(state)
-                    final += 1
-                    outcomes.add(self.system.results(state))
-                if over(limits, len(seen), began):
-                    complete = False
-                    break
-            layers.append(after)
-            if self._progress is not None:
-                self._progress(len(seen), len(after))
-        if stop_at_drop and drops_at is not None:
-            complete = False
-        witness = None if drops_at is None else self._witness(layers[: drops_at + 1])
+    def run(
+        self,
+        limits: Limits = NO_LIMITS,
+        *,
+        stop_at_drop: bool = False,
+        kind_of: KindOf | None = None,
+        pause: Pause | None = None,
+    ) -> Explored:
+        """Search until every state has been seen, a limit is reached, or a drop, if that ends it.
+
+        `kind_of`: also find a best schedule to each kind of end; exchanged CPUs must be of one kind.
+        `pause` is called now and then, and must be quick.
+        """
+        found, began = self.found, time.monotonic()
+        before, within = found.seconds, True
+        while within and found.layers[-1] and not (stop_at_drop and found.drops_at is not None):
+            within = self._layer(limits, began, kind_of, pause)
+            found.seconds = before + time.monotonic() - began
+        return self._explored(complete=not found.layers[-1])
+
+    def _layer(
+        self, limits: Limits, began: float, kind_of: KindOf | None, pause: Pause | None
+    ) -> bool:
+        """Expand what is left of the last layer; False if a limit was reached."""
+        found = self.found
+        layer = found.layers[-1]
+        while found.at < len(layer):
+            for state in layer[found.at : found.at + _BETWEEN]:
+                self._expand(state, kind_of)
+                found.at += 1
+                if limits.states is not None and len(found.seen) > limits.states:
+                    return False
+            if over(limits, len(found.seen), began):
+                return False
+            if pause is not None:
+                pause(self)
+        found.layers.append(found.after)
+        found.after, found.at = [], 0
+        return True
+
+    def _expand(self, state: State, kind_of: KindOf | None) -> None:
+        found, seen, after = self.found, self.found.seen, self.found.after
+        canonical, ended = self.symmetry.canonical, True
+        for cpu in range(self.system.cpus):
+            for t, w, _, drops in self.system.edges(state, cpu):
+                ended = False
+                found.edges += 1
+                to = canonical((*state[:cpu], t, *state[cpu + 1 : -1], w))
+                if drops and found.drops_at is None:
+                    found.drops_at = len(found.layers)
+                if to not in seen:
+                    seen.add(to)
+                    after.append(to)
+        if ended:
+            self._end(state, kind_of)
+
+    def _end(self, state: State, kind_of: KindOf | None) -> None:
+        """No CPU has a step left."""
+        assert self.system.is_final(state), "every CPU that has not ended is blocked"
+        found, results = self.found, self.system.results(state)
+        found.final += 1
+        found.outcomes.add(results)
+        if kind_of is not None:
+            depth, ends = found.kinds.setdefault(kind_of(results), (found.depth, set()))
+            if depth == found.depth:
+                ends.add(state)
+
+    def _explored(self, *, complete: bool) -> Explored:
+        found = self.found
+        to_a_drop = None if found.drops_at is None else found.layers[: found.drops_at]
         return Explored(
-            states=len(seen),
-            final=final,
-            edges=looked,
-            depth=len(layers) - 1,
-            outcomes=frozenset(outcomes),
-            witness=witness,
+            states=len(found.seen),
+            final=found.final,
+            edges=found.edges,
+            depth=found.depth,
+            outcomes=frozenset(found.outcomes),
+            witness=None if to_a_drop is None else self._witness([*to_a_drop, []], None),
             complete=complete,
-            seconds=time.monotonic() - began,
+            seconds=found.seconds,
             reductions=self.reductions,
+            ways={
+                kind: self._witness(found.layers[: depth + 1], ends)
+                for kind, (depth, ends) in found.kinds.items()
+            },
         )
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without `seen`, which the layers make up."""
+        found = attrs.evolve(self.found, seen=set())
+        return {"system": self.system, "symmetry": self.symmetry, "found": found}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        for layer in (*self.found.layers, self.found.after):
+            self.found.seen.update(layer)
 
     @property
     def reductions(self) -> tuple[str, ...]:
@@ -126,28 +212,26 @@ class Explorer:
         used = {"lazy draws": self.system.lazy, "merged cpus": bool(self.symmetry.groups)}
         return tuple(name for name, is_used in used.items() if is_used)
 
-    def _must_be_final(self, state: State) -> None:
-        assert self.system.is_final(state), "every CPU that has not ended is blocked"
-
     # ── the witness ─────────────────────────────────────────────────────────────────────────────
 
-    def _witness(self, layers: list[list[State]]) -> Schedule:
-        """Of the shortest schedules that drop, the one with fewest switches, then least text.
+    def _witness(self, layers: list[list[State]], ends: set[State] | None) -> Schedule:
+        """Of the shortest schedules to one of these ends, or to a drop, the best.
 
-        Backward over the layers: which classes lie on a shortest way.  Then forward over concrete
-        states on those classes, keeping the best ways to each state with each last CPU.
+        It has the fewest switches, then the least text.  Backward over the layers: which classes lie on
+        a shortest way.  Then forward over concrete states on those classes, keeping the best ways to
+        each state with each last CPU.
         """
-        on_way = self._on_shortest_way(layers)
+        on_way = self._on_shortest_way(layers, ends)
         best: dict[tuple[State, int], _Best] = {(self.system.initial, -1): {0: _NO_WAY}}
         canonical = self.symmetry.canonical
         for depth in range(1, len(layers)):
             after: dict[tuple[State, int], _Best] = {}
-            last = depth == len(layers) - 1
+            drop_is_next = ends is None and depth == len(layers) - 1
             for (state, _), ways in best.items():
                 for cpu in range(self.system.cpus):
                     for t, w, answer, drops in self.system.edges(state, cpu):
                         to = (*state[:cpu], t, *state[cpu + 1 : -1], w)
-                        if not drops if last else canonical(to) not in on_way[depth]:
+                        if not drops if drop_is_next else canonical(to) not in on_way[depth]:
                             continue
                         kept = after.setdefault((to, cpu), {})
                         for way in ways.values():
@@ -155,16 +239,19 @@ class Explorer:
             best = after
         return min(way for ways in best.values() for way in ways.values()).schedule
 
-    def _on_shortest_way(self, layers: list[list[State]]) -> list[set[State]]:
-        """For each depth, the classes from which a drop is reached at the last depth, no sooner."""
+    def _on_shortest_way(
+        self, layers: list[list[State]], ends: set[State] | None
+    ) -> list[set[State]]:
+        """For each depth, the classes from which an end, or a drop, is reached at the last depth."""
         canonical, edges = self.symmetry.canonical, self.system.edges
         on_way: list[set[State]] = [set() for _ in layers]
+        on_way[-1] = ends or set()
         for depth in range(len(layers) - 2, -1, -1):
-            last = depth == len(layers) - 2
+            drop_is_next = ends is None and depth == len(layers) - 2
             for state in layers[depth]:
                 for cpu in range(self.system.cpus):
                     for t, w, _, drops in edges(state, cpu):
-                        if last:
+                        if drop_is_next:
                             leads = drops
                         else:
                             to = canonical((*state[:cpu], t, *state[cpu + 1 : -1], w))
@@ -227,4 +314,6 @@ def over(limits: Limits, states: int, began: float) -> bool:
     """Has a search that began then (time.monotonic) and has seen so many states reached a limit?"""
     if limits.states is not None and states > limits.states:
         return True
-    return limits.seconds is not None and time.monotonic() - began > limits.seconds
+    if limits.seconds is not None and time.monotonic() - began > limits.seconds:
+        return True
+    return limits.memory is not None and memory_in_use() > limits.memory

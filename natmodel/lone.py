@@ -50,7 +50,7 @@ class Lone:
         self._own: Final[dict[int, Masks]] = {}
         self._next: Final[dict[int, set[int]]] = {}
         self._later: dict[int, Masks] = {}
-        self._conflicts: Final[dict[tuple[int, Footprint], Masks]] = {}
+        self._met: Final[dict[tuple[int, Footprint], Masks]] = {}
         self._learnt = False
 
     def learns(self) -> bool:
@@ -79,7 +79,7 @@ class Lone:
             if other != cpu:
                 reads, writes = self._later.get(self._symmetry.place(other, t), NONE)
                 if reads or writes:
-                    met_by_reads, met_by_writes = self._conflict(footprint, other)
+                    met_by_reads, met_by_writes = self._met_by(footprint, other)
                     if reads & met_by_reads or writes & met_by_writes:
                         return False
         return True
@@ -112,16 +112,16 @@ class Lone:
         reads, writes = self._relative(footprint, cpu)
         return self._mask(map(_present, reads)), self._mask(map(_present, writes))
 
-    def _conflict(self, footprint: Footprint, other: int) -> Masks:
+    def _met_by(self, footprint: Footprint, other: int) -> Masks:
         """What must be among the reads, and among the writes, of the other CPU to meet it."""
-        conflict = self._conflicts.get((other, footprint))
-        if conflict is None:
+        met = self._met.get((other, footprint))
+        if met is None:
             reads, writes = self._relative(footprint, other)
-            conflict = self._conflicts[other, footprint] = (
+            met = self._met[other, footprint] = (
                 self._mask(map(_meeting, writes)),
                 self._mask(map(_meeting, writes | reads)),
             )
-        return conflict
+        return met
 
     def _relative(self, footprint: Footprint, cpu: int) -> tuple[Cells, Cells]:
         relative = self._symmetry.relative

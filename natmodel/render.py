@@ -599,12 +599,12 @@ def _headline(title: str, s: Scenario, width: int) -> Iterator[Line]:
         yield Line(f"{line:>{width}}")
 
 
-def _schedule(trace: Trace, width: int) -> str:
-    """The schedule, with its length at the right edge if it fits on the line."""
+def _schedule(trace: Trace, width: int, label: str = "schedule") -> str:
+    """The schedule, with its length at the right edge if it fits on the line after `label`."""
     written = str(trace.schedule)
     steps, switches = len(trace.schedule), trace.schedule.switches
     length = f"{steps} step{'s' * (steps != 1)}, {switches} switch{'es' * (switches != 1)}"
-    room = width - len("schedule") - len(_GAP) - len(written)
+    room = width - len(label) - len(_GAP) - len(written)
     return written + (f"{length:>{room}}" if len(length) + 2 <= room else f"  {length}")
 
 
@@ -622,9 +622,13 @@ def _packet_name(s: Scenario, packet: int) -> str:
     return f"{name}/{packet}" if len(s.packets) > s.cpus else name
 
 
-def _endings(trace: Trace) -> Iterator[tuple[str, str]]:
+def _ends_of_packets(trace: Trace) -> Iterator[tuple[str, str]]:
     for end in trace.ends:
         yield _packet_name(trace.scenario, end.packet), _ending(end)
+
+
+def _endings(trace: Trace) -> Iterator[tuple[str, str]]:
+    yield from _ends_of_packets(trace)
     counted = [
         f"cpu={cpu} " + " ".join(f"{name}={n}" for name, n in counts)
         for cpu, counts in enumerate(trace.counters)
@@ -671,6 +675,42 @@ def verdict_lines(
         yield from _wrapped(f"{_INDENT}{label:<9}", what, width)
 
 
+def outcome_lines(
+    verdict: Verdict,
+    traces: Sequence[Trace],
+    width: int = USUAL_WIDTH,
+    *,
+    source: str | None = None,
+) -> Iterator[Line]:
+    """Every outcome, with a shortest schedule that ends so: `traces` are those of verdict.outcomes."""
+    yield from _headline(_TITLES[verdict.quantifier], verdict.scenario, width)
+    yield Line("")
+    for n, spec in enumerate(verdict.scenario.packets):
+        yield from _wrapped(_packet_name(verdict.scenario, n), str(spec), width)
+    for n, trace in enumerate(traces, 1):
+        yield Line("")
+        yield Line(f"{n:>2}  {_outcome(trace)}", "bold")
+        for name, what in _ends_of_packets(trace):
+            yield from _wrapped(f"{_INDENT}{name:<9}", what, width)
+        indent = f"{_INDENT}{'schedule':<9}"
+        yield from _wrapped(indent, _schedule(trace, width, indent), width)
+    yield Line("")
+    how_many = "all" if verdict.explored.complete else "not all: the search was given up"
+    yield from _wrapped(f"{_INDENT}{'outcomes':<9}", f"{len(traces)}, {how_many}", width)
+    for label, what in (("bound", verdict.bound), ("states", _all_explored(verdict))):
+        yield from _wrapped(f"{_INDENT}{label:<9}", what, width)
+    if traces and verdict.scenario.release is RELEASES.get(verdict.scenario.release.name):
+        yield from again(traces[-1], width, source)
+
+
+def _all_explored(verdict: Verdict) -> str:
+    explored = verdict.explored
+    seen = f"{explored.states} seen"
+    if explored.complete:
+        return f"{seen}, which is all of them; in {explored.final} every cpu is done"
+    return f"{seen}, up to step {explored.depth}, when the search was given up"
+
+
 def _explored(verdict: Verdict) -> str:
     """How far the verdict reaches."""
     explored = verdict.explored
@@ -678,9 +718,7 @@ def _explored(verdict: Verdict) -> str:
     if explored.witness is not None:
         seen += f"; no schedule shorter than {len(explored.witness)} steps drops a packet"
         return seen + ("; this is all of them" if explored.complete else "")
-    if explored.complete:
-        return f"{seen}, which is all of them; in {explored.final} every cpu is done"
-    return f"{seen}, up to step {explored.depth}, when the search was given up"
+    return _all_explored(verdict)
 
 
 # ── lines that fit ──────────────────────────────────────────────────────────────────────────────

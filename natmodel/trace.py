@@ -258,6 +258,17 @@ class Trace:
         }
 
 
+def outcome_data(trace: Trace) -> dict[str, Any]:
+    """The JSON form of a way in which all packets end: how, and a schedule that ends so."""
+    return {
+        "dropped": trace.dropped,
+        "packets": [_end_data(end, trace.packets[end.packet]) for end in trace.ends],
+        "schedule": str(trace.schedule),
+        "steps": len(trace.schedule),
+        "switches": trace.schedule.switches,
+    }
+
+
 def trace_of(replay: Replay) -> Trace:
     """What a walked schedule shows."""
     rows = tuple(_rows(replay))

@@ -6,14 +6,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from enum import Enum
-from typing import Final
+from random import Random
+from typing import Any, Final, TypeAlias
 
 import attrs
 
 from natmodel.errors import BadInput
-from natmodel.explore import NO_LIMITS, Explored, Explorer, Limits
+from natmodel.explore import NO_LIMITS, Explored, Explorer, KindOf, Limits, Pause
 from natmodel.release import Confirmed, Fate
 from natmodel.scenario import Scenario
 from natmodel.schedule import Schedule, Step
@@ -39,6 +40,14 @@ EXIT_CODES: Final = {
 
 
 @attrs.frozen
+class Outcome:
+    """How all packets can end: `drops` of them dropped, and a shortest schedule that ends so."""
+
+    drops: int
+    schedule: Schedule
+
+
+@attrs.frozen
 class Verdict:
     """The answer to "can a packet be dropped?", for one scenario and no other.
 
@@ -48,6 +57,8 @@ class Verdict:
     quantifier: Quantifier
     scenario: Scenario
     explored: Explored
+    # was every outcome asked for?
+    all_outcomes: bool = False
 
     @property
     def bound(self) -> str:
@@ -65,8 +76,25 @@ class Verdict:
         return self.explored.reductions
 
     @property
+    def outcomes(self) -> tuple[Outcome, ...]:
+        """Those that were asked for and found: fewest drops, then shortest schedule first.
+
+        Two are one if each packet has the same verdict, cause and time, up to an exchange of packets
+        that differ in their source address only.
+        """
+        found = (
+            Outcome(_drops_of(kind), schedule) for kind, schedule in self.explored.ways.items()
+        )
+        return tuple(sorted(found, key=lambda outcome: (outcome.drops, outcome.schedule)))
+
+    @property
     def exit_code(self) -> int:
-        """0 never, 1 a drop is reachable, 3 not decided within the limits."""
+        """0 never, 1 a drop is reachable, 3 not decided within the limits.
+
+        Where every outcome was asked for, it is decided only when all have been found.
+        """
+        if self.all_outcomes and not self.explored.complete:
+            return EXIT_CODES[Quantifier.UNKNOWN]
         return EXIT_CODES[self.quantifier]
 
 
@@ -75,16 +103,44 @@ def check(
     limits: Limits = NO_LIMITS,
     *,
     exhaustive: bool = False,
-    progress: Callable[[int, int], None] | None = None,
+    outcomes: bool = False,
+    explorer: Explorer | None = None,
+    pause: Pause | None = None,
 ) -> Verdict:
     """Can a packet be dropped, in any schedule and with any random values?
 
-    The search ends with the first drop unless it is to be exhaustive; only an exhaustive one can say
-    ALWAYS.  `progress` is called now and then with the states seen and those waiting.
+    The search ends with the first drop unless it is to be exhaustive, or to find all `outcomes`; only an
+    exhaustive one can say ALWAYS.  `explorer` goes on with a search of this scenario that was begun
+    before; `pause` is called with it now and then.
     """
-    explorer = Explorer(scenario.threads(), scenario.world(), progress=progress)
-    explored = explorer.run(limits, stop_at_drop=not exhaustive)
-    return Verdict(_quantifier(explored), scenario, explored)
+    if explorer is None:
+        explorer = Explorer(scenario.threads(), scenario.world())
+    explored = explorer.run(
+        limits,
+        stop_at_drop=not (exhaustive or outcomes),
+        kind_of=_kind_of(explorer.symmetry.groups) if outcomes else None,
+        pause=pause,
+    )
+    return Verdict(_quantifier(explored), scenario, explored, outcomes)
+
+
+# How each packet of each CPU ended: verdict, cause, time.
+_Kind: TypeAlias = tuple[tuple[tuple[int, str, int], ...], ...]
+
+
+def _kind_of(groups: Sequence[tuple[int, ...]]) -> KindOf:
+    def kind_of(results: tuple[tuple[Fate, ...], ...]) -> _Kind:
+        ends = [tuple((fate.verdict, fate.cause, fate.at) for fate in fates) for fates in results]
+        for group in groups:
+            for cpu, end in zip(group, sorted(ends[cpu] for cpu in group), strict=True):
+                ends[cpu] = end
+        return tuple(ends)
+
+    return kind_of
+
+
+def _drops_of(kind: Any) -> int:
+    return sum(verdict == NF_DROP for ends in kind for verdict, _, _ in ends)
 
 
 def _quantifier(explored: Explored) -> Quantifier:
@@ -147,6 +203,18 @@ def to_the_end(scenario: Scenario, schedule: Schedule) -> Schedule:
         steps.append(Step(move_on.cpu, move_on.answer.draws))
         state = move_on.state
     return Schedule(tuple(steps))
+
+
+def usual_length(scenario: Scenario, tries: int = 32) -> int:
+    """The longest of a few schedules that are taken at random, always the same ones: in steps."""
+    dice, longest = Random(0), 0
+    system = System(scenario.threads(), scenario.world())
+    for _ in range(tries):
+        state, steps = system.initial, 0
+        while moves := list(system.moves(state)):
+            state, steps = dice.choice(moves).state, steps + 1
+        longest = max(longest, steps)
+    return longest
 
 
 def _moves(system: System, schedule: Schedule) -> Iterator[Move]:

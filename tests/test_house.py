@@ -27,7 +27,7 @@ PATHS = sorted((PACKAGE / "paths").glob("[a-z]*.py"))
 
 # Data flows down this list: a module imports only from lines above its own.
 LAYERS = """
-values errors purity
+values errors purity memory
 hashes.memory hashes.bucket
 hashes.jhash hashes.siphash hashes.md
 hashes.conntrack hashes.by_source hashes.secure_port hashes.best_ips
@@ -52,6 +52,7 @@ explore lone
 quotient
 census odds
 verdict fields
+checkpoint
 trace vectors live release_text
 kernel_vectors live_outcomes live_fill
 render live_conform

@@ -99,7 +99,7 @@ async def spin(window: Any) -> Fate | Call[Fate]:
 
 
 def writes_only(self: Any, footprint: Any, other: int) -> Any:
-    """As Lone._conflict, but nobody minds that others write what is read here."""
+    """As Lone._met_by, but nobody minds that others write what is read here."""
     _, writes = self._relative(footprint, other)
     mask = self._mask((cell,) for cell in writes)
     return mask, mask
@@ -118,7 +118,7 @@ def once(self: Any) -> bool:
 @pytest.mark.parametrize(
     ("where", "mutant", "kernel"),
     [
-        ("natmodel.lone.Lone._conflict", writes_only, "6.12.117"),
+        ("natmodel.lone.Lone._met_by", writes_only, "6.12.117"),
         ("natmodel.lone._accumulated", only_own, "6.12.117"),
         ("natmodel.lone.Lone.learns", once, "6.12.117"),
         ("natmodel.ops.HashInsert.footprint", NO_FOOTPRINT, "6.12.117"),
