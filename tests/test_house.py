@@ -42,7 +42,7 @@ releases.range_flags releases.l4proto
 releases.v2 releases.v3 releases.v4 releases.v5 releases.v6 releases.v7
 releases controls
 world
-run draws threads schedule nat_text chances stretch clusters
+run draws threads schedule nat_text chances stretch clusters arrivals
 system boot
 router
 symmetry scenario_file
