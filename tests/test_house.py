@@ -219,7 +219,7 @@ def tracked() -> list[Path]:
     )
     names = listed.stdout.split() or [
         str(path.relative_to(ROOT))
-        for folder in ("natmodel", "tests", "proofs", "docs", "bench")
+        for folder in ("natmodel", "tests", "proofs", "docs")
         for path in (ROOT / folder).rglob("*.*")
     ]
     return [ROOT / name for name in names if not name.endswith(".xz") and (ROOT / name).is_file()]

@@ -138,7 +138,7 @@ def test_the_command_starts_without_the_test_tools() -> None:
 
 def sources() -> list[Path]:
     """Every file of ours that is Python, ini, toml or shell; nothing that a tool made."""
-    folders = ["natmodel", "tests", "proofs", "bench", "docs"]
+    folders = ["natmodel", "tests", "proofs", "docs"]
     files = [*ROOT.iterdir(), *(path for name in folders for path in (ROOT / name).rglob("*"))]
     commented = sorted(path for path in files if path.suffix in {".py", ".ini", ".toml", ".sh"})
     return [*commented, ROOT / ".ci" / "run"]

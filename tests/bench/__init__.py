@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Benchmarks."""
+"""Benchmarks: `tox -e bench`."""

@@ -3,15 +3,13 @@
 
 Then plays the recorded vectors, file by file, and tells how many a second there are of each kind.
 Exits 0 if every case gave its answer within its budget and every file had its rate, 1 if one did not.
-`python bench/bench.py conform FILE...` does the second part only, for these files.
+`python -m tests.bench.budgets conform FILE...` does the second part only, for these files.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import resource
-import subprocess
 import sys
 import time
 from collections.abc import Sequence
@@ -19,9 +17,11 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from natmodel.conform import conform, read_recorded
+from tests.bench.cpu import run
 
 NATMODEL: Final = str(Path(sys.executable).with_name("natmodel"))
-VECTORS: Final = Path(__file__).parent.parent / "tests" / "vectors"
+ROOT: Final = Path(__file__).parent.parent.parent
+VECTORS: Final = ROOT / "tests" / "vectors"
 FILES: Final = tuple(sorted([*VECTORS.glob("*.jsonl.xz"), *VECTORS.glob("kernel/*.xz")]))
 
 
@@ -61,11 +61,6 @@ CASES: Final = (
 LEAST_OF_ONE, LEAST_OF_ALL = 250, 500
 
 
-def cpu_of_children() -> float:
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
-
-
 def states_in(text: str) -> int | None:
     """The number of states that the JSON result names, if it names one."""
     try:
@@ -80,15 +75,14 @@ def holds(case: Case) -> bool:
     command = [NATMODEL, *case.arguments]
     if case.arguments[0] == "check":
         command += ["--format", "json"]
-    wall, cpu = time.perf_counter(), cpu_of_children()
-    ended = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
-    spent = {"wall": time.perf_counter() - wall, "cpu": cpu_of_children() - cpu}
-    kept = ended.returncode in case.exits and spent[case.clock] < case.budget
-    states = states_in(ended.stdout)
-    rate = "" if states is None else f"  {states:,} states, {states / spent['cpu']:,.0f} a second"
+    ended = run(command, ROOT)
+    spent = {"wall": ended.wall, "cpu": ended.cpu}
+    kept = ended.code in case.exits and spent[case.clock] < case.budget
+    states = states_in(ended.text)
+    rate = "" if states is None else f"  {states:,} states, {states / ended.cpu:,.0f} a second"
     print(
         f"{'yes' if kept else 'NO':3}  {case.name}: {spent[case.clock]:.2f} s {case.clock} "
-        f"of {case.budget:.1f}, exit {ended.returncode}{rate}"
+        f"of {case.budget:.1f}, exit {ended.code}{rate}"
     )
     return kept
 
@@ -137,12 +131,16 @@ def rates(files: Sequence[Path]) -> bool:
     return told("in all", every, LEAST_OF_ALL) and all(answers)
 
 
+def kept() -> bool:
+    """Has every case its budget, and every file its rate?"""
+    return all([*map(holds, CASES), rates(FILES)])
+
+
 def main(arguments: Sequence[str]) -> int:
     print(f"python {sys.version.split()[0]}, {os.cpu_count()} cores")
     if arguments[:1] == ["conform"]:
         return 0 if rates([*map(Path, arguments[1:])] or FILES) else 1
-    answers = [*map(holds, CASES), rates(FILES)]
-    return 0 if all(answers) else 1
+    return 0 if kept() else 1
 
 
 if __name__ == "__main__":
