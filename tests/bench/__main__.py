@@ -16,6 +16,7 @@ import platform
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from textwrap import fill
 from typing import NamedTuple
 
 from natmodel.explore import Limits
@@ -75,16 +76,15 @@ def machine() -> str:
 
 def as_text(section: Section) -> str:
     drawn = table.text(section.header, section.lines)
-    return "\n".join([section.title, *section.about, "", drawn, *section.notes, ""])
+    notes = [fill(note, table.WIDTH, subsequent_indent="    ") for note in section.notes]
+    return "\n".join([section.title, *section.about, "", drawn, *notes, ""])
 
 
 def as_markdown(section: Section) -> str:
     drawn = table.markdown(section.header, section.lines)
-    notes = [f"* {note}" for note in section.notes]
-    about = "\n".join(section.about)
-    return "\n\n".join(
-        [f"## {section.title}", about, drawn, *(["\n".join(notes)] if notes else [])]
-    )
+    notes = "\n".join(f"* {note}" for note in section.notes)
+    parts = [f"## {section.title}", "\n".join(section.about), drawn, notes]
+    return "\n\n".join(filter(None, parts))
 
 
 def page(sections: Sequence[Section], before: str) -> str:

@@ -8,10 +8,12 @@ import sys
 from collections.abc import Callable
 from importlib import import_module
 from importlib.util import find_spec
-from typing import Final, cast
+from typing import TYPE_CHECKING, Final, cast
 
 from tests.bench.natclash import Mode, Workload
-from tests.bench.peers import Answers
+
+if TYPE_CHECKING:
+    from tests.bench.peers import Answers
 
 # What is imported is part of what is counted, so each question imports its own.
 

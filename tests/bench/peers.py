@@ -1,12 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Other checkers, each used where it is installed: SPIN, rumur (Murphi), Storm.
+"""Other checkers, each used where it is installed: SPIN, rumur (Murphi), Storm, minicheck.
 
 What they make first (a model, C, a program) is made once and not counted.
 """
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import re
@@ -14,8 +13,9 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Final, NamedTuple, TypeAlias
+from typing import Final, Literal, NamedTuple, TypeAlias
 
 from tests.bench import models
 from tests.bench.natclash import Workload
@@ -23,8 +23,9 @@ from tests.bench.natclash import Workload
 # Counts, and probabilities as fractions in lowest terms.
 Answers: TypeAlias = dict[str, int | str]
 
-# A Python that has stormpy; it has wheels for few versions.
-STORM_PYTHON: Final = os.environ.get("NATMODEL_STORM_PYTHON", sys.executable)
+# A Python that has stormpy, of which there are wheels for few versions, and minicheck.
+PYTHON: Final = os.environ.get("NATMODEL_PEERS_PYTHON", sys.executable)
+KINDS: Final[tuple[Literal["dtmc", "mdp"], ...]] = ("dtmc", "mdp")
 
 
 class Side(NamedTuple):
@@ -104,24 +105,36 @@ def read_rumur(text: str) -> Answers:
     return {"sorted": states} if states else {}
 
 
-# ── Storm ───────────────────────────────────────────────────────────────────────────────────────
+# ── Storm and minicheck: packages for Python ────────────────────────────────────────────────────
 
 
-def storm_missing() -> str | None:
-    if sys.executable == STORM_PYTHON:
-        there = importlib.util.find_spec("stormpy") is not None
-    else:
-        asked = [STORM_PYTHON, "-c", "import stormpy"]
-        there = shutil.which(STORM_PYTHON) is not None and not subprocess.call(asked)
-    return None if there else "not installed: stormpy (NATMODEL_STORM_PYTHON)"
+def _without_module(module: str) -> Callable[[], str | None]:
+    def missing() -> str | None:
+        if sys.executable == PYTHON:
+            there = find_spec(module) is not None
+        else:
+            looked = f"import importlib.util as i, sys; sys.exit(i.find_spec('{module}') is None)"
+            there = shutil.which(PYTHON) is not None and not subprocess.call([PYTHON, "-c", looked])
+        return None if there else f"not installed: {module}"
+
+    return missing
+
+
+def _script(name: str) -> str:
+    return str(Path(__file__).with_name(name))
 
 
 def storm(work: Workload, folder: Path) -> Side:
     """Sparse matrices of rationals: a DTMC for the uniform scheduler, an MDP for the worst."""
-    for kind in ("dtmc", "mdp"):
+    for kind in KINDS:
         (folder / f"model.{kind}").write_text(models.prism(work, kind), encoding="utf-8")
-    script = str(Path(__file__).with_name("storm.py"))
-    return Side([STORM_PYTHON, script, "model.dtmc", "model.mdp"], folder, read_json)
+    return Side([PYTHON, _script("run_storm.py"), "model.dtmc", "model.mdp"], folder, read_json)
+
+
+def minicheck(work: Workload, folder: Path) -> Side:
+    """States in plain tuples, none of them merged."""
+    asked = [*map(str, (work.packets, work.ports, work.occupied)), work.mode]
+    return Side([PYTHON, _script("run_minicheck.py"), *asked], folder, read_json)
 
 
 def read_json(text: str) -> Answers:
@@ -133,4 +146,5 @@ def read_json(text: str) -> Answers:
 
 SPIN: Final = Peer("SPIN", _without("spin", "gcc"), spin)
 RUMUR: Final = Peer("rumur", _without("rumur", "gcc"), rumur)
-STORM: Final = Peer("Storm", storm_missing, storm)
+STORM: Final = Peer("Storm", _without_module("stormpy"), storm)
+MINICHECK: Final = Peer("minicheck", _without_module("minicheck"), minicheck)

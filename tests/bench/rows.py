@@ -21,10 +21,11 @@ from tests.bench import ours
 from tests.bench.cpu import run
 from tests.bench.natclash import Mode, Workload
 from tests.bench.peers import (
+    MINICHECK,
+    PYTHON,
     RUMUR,
     SPIN,
     STORM,
-    STORM_PYTHON,
     Answers,
     Peer,
     Side,
@@ -71,6 +72,7 @@ FULL: Final = (
     Row("census", _work("rover 6/8/0"), SPIN),
     Row("census", _work("rover 6/8/0"), RUMUR, also="sorted"),
     Row("census", _work("rover 8/8/0"), known={"states": 690_734_981}),
+    Row("census", _work("random 4/8/0"), MINICHECK),
     Row("census", _work("random 5/8/0"), SPIN),
     Row("census", _work("random 5/8/0"), RUMUR, also="sorted"),
     Row("census", _work("fixed 2/1024/1023"), SPIN),
@@ -83,6 +85,7 @@ QUICK: Final = (
     Row("census", _work("rover 4/4/0"), RUMUR, also="sorted"),
     Row("census", _work("random 3/4/0"), SPIN),
     Row("census", _work("random 3/4/0"), RUMUR, also="sorted"),
+    Row("census", _work("random 3/4/0"), MINICHECK),
     Row("census", _work("fixed 2/64/63"), SPIN),
     Row("odds", _work("random 3/4/0"), STORM),
     Row("clusters", _work("random 3/4/0"), known={"uniform": f"{5771 / 20736:.12g}"}),
@@ -190,6 +193,6 @@ def starts(times: int) -> Iterator[tuple[str, float]]:
         ],
     }
     if STORM.missing() is None:
-        commands["python, stormpy imported"] = [STORM_PYTHON, "-c", "import stormpy"]
+        commands["python, stormpy imported"] = [PYTHON, "-c", "import stormpy"]
     for what, command in commands.items():
         yield what, median(run(command, ROOT).cpu for _ in range(times))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""`python storm.py DTMC MDP`: P(a drop) in two PRISM models as Storm computes it, in exact fractions.
+"""`python run_storm.py DTMC MDP`: P(a drop) in two PRISM models as Storm computes it, in exact fractions.
 
 Whatever Python has stormpy runs this file; natmodel need not be there.
 """
