@@ -246,6 +246,7 @@ def test_the_command_writes_text_and_markdown(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(rows, "QUICK", (Row("census", TWO, says('{"states": 15}')),))
+    monkeypatch.setattr(reduction, "races", lambda window: [reduction.Race(2, "6.12.117", window)])
     file = tmp_path / "benchmarks.md"
     assert bench.main(["--quick", "--markdown", str(file), "peers", "reduction"]) == 0
     printed = capsys.readouterr().out.splitlines()

@@ -5,6 +5,8 @@
 
 peers: the same questions to other checkers, each where it is installed; reduction: how much each
 reduction saves; budgets: times that the installed command has to keep.  All three, if none is named.
+Peers are SPIN, rumur and gcc where these programs are found, and stormpy and minicheck of the Python that
+NATMODEL_PEERS_PYTHON names (this one, if it is not set).
 Exits 1 if a budget was not kept or if two programs did not say the same.
 """
 
@@ -59,12 +61,8 @@ def _results(asked: Sequence[rows.Row], pairs: int) -> Iterator[Result]:
 def reductions(quick: bool) -> Iterator[Section]:
     limits = Limits(states=20_000 if quick else 300_000)
     for window in (reduction.FOUR,) if quick else (reduction.EIGHT, reduction.ALL):
-        about = (
-            "Pods with one server and one source port, `random-fully`, one CPU for each.",
-            f"`>`: stopped there.  `{reduction.NOT_THERE}`: too many to try, or no module for it.",
-        )
         lines = [reduction.line(race, limits) for race in reduction.races(window)]
-        yield Section(f"Reductions, {window.name}", about, reduction.HEADER, lines)
+        yield Section(f"Reductions, {window.name}", reduction.ABOUT, reduction.HEADER, lines)
 
 
 def machine() -> str:

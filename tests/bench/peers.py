@@ -53,7 +53,7 @@ def _without(*programs: str) -> Callable[[], str | None]:
 
 
 def _make(folder: Path, *command: str) -> None:
-    subprocess.run(command, cwd=folder, check=True, capture_output=True)
+    subprocess.run(command, cwd=folder, check=True, stdout=subprocess.DEVNULL)
 
 
 def _number(pattern: str, text: str) -> int:

@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What each reduction saves, on the race that natmodel is about: pods with one server and source port.
 
-From left to right: every schedule for itself; states that were met before are not met again; pods have no
-names; draws are decided when something asks for them; CPUs that nobody else can notice go on alone; one
-schedule of each trace.  All but the first two decide whether, and how many, packets can be dropped.
+ABOUT says what the columns are.  Each decides whether a packet can be dropped; the further to the right,
+the less there is to look at.
 """
 
 from __future__ import annotations
@@ -20,6 +19,13 @@ from natmodel.quotient import Quotient
 from natmodel.scenario import Scenario
 from natmodel.world import World
 
+ABOUT: Final = (
+    "Pods with one server and one source port, `random-fully`, one CPU for each.",
+    "schedules: each for itself; states: none is met twice; classes: pods have no",
+    "names; lazy: draws are decided when something asks; lone: who meets nobody goes",
+    "on alone; traces: schedules that source-DPOR runs, one of each trace.",
+    "`>`: stopped there; `-`: too many to try, or there is no module for it yet.",
+)
 HEADER: Final = ("pods", "kernel", "schedules", "states", "classes", "lazy", "lone", "traces")
 KERNELS: Final = ("4.19.66", "6.12.117")
 POD: Final = "tcp 172.16.1.{}:32769 > 198.51.100.7:80"
