@@ -42,13 +42,15 @@ def peers(quick: bool, pairs: int) -> Iterator[Section]:
     results = list(_results(rows.QUICK if quick else rows.FULL, pairs))
     about = (
         f"CPU seconds of whole processes (the middle of {pairs}), run in turns: ours, theirs.",
-        "Ratio: ours / theirs, pair by pair.  Below 1, natmodel needs less.",
+        "min, median, max: of ours / theirs, pair by pair; below 1, natmodel needs less.",
         "Models are made and compiled before, which is not counted.",
     )
     lines, notes = map(table.line, results), map(table.note, results)
     yield Section("Other checkers", about, table.RESULTS, [*lines], [*notes])
-    started = [(what, f"{cpu:.2f} s") for what, cpu in rows.starts(pairs)]
-    yield Section("Starts", ("Part of what is counted above.",), ("process", "CPU"), started)
+    started = [(what, f"{cpu:.2f}") for what, cpu in rows.starts(pairs)]
+    yield Section(
+        "Starts", ("CPU seconds; part of what is counted above.",), ("process", "CPU"), started
+    )
 
 
 def _results(asked: Sequence[rows.Row], pairs: int) -> Iterator[Result]:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from statistics import median
 from typing import Final
 
 from tests.bench.peers import Answers
@@ -12,7 +13,7 @@ from tests.bench.rows import Result
 Line = Sequence[str]
 WIDTH: Final = 80
 
-RESULTS: Final = ("natclash T/R/K", "ours", "peer", "theirs", "ratio: min", "median", "max")
+RESULTS: Final = ("natclash T/R/K", "ours", "peer", "theirs", "min", "median", "max")
 
 
 def text(header: Line, lines: Sequence[Line]) -> str:
@@ -48,7 +49,10 @@ def line(result: Result) -> Line:
 
 def seconds(runs: Sequence[float]) -> str:
     """The middle one."""
-    return f"{sorted(runs)[len(runs) // 2]:.2f} s" if runs else "-"
+    if not runs:
+        return "-"
+    middle = median(runs)
+    return f"{middle:.2f}" if middle < 100 else f"{middle:.0f}"
 
 
 def note(result: Result) -> str:
