@@ -172,6 +172,14 @@ def test_a_peer_that_is_missing_leaves_ours_alone() -> None:
     )
 
 
+def test_what_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.setattr(peers, "PYTHON", "no-python")
+    assert SPIN.missing() == "not installed: spin, gcc"
+    assert RUMUR.missing() == "not installed: rumur, gcc"
+    assert STORM.missing() == "not installed: stormpy"
+
+
 def test_a_question_that_nobody_can_answer_is_no_run() -> None:
     result = rows.measured(Row("what is it", TWO, says("{}")), 1)
     assert (result.ours, result.why_not) == ((), "nobody asks what is it yet")
