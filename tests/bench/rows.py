@@ -39,8 +39,8 @@ ROOT: Final = Path(__file__).parent.parent.parent
 class Row:
     """One question about one workload.
 
-    `peer` is asked the same, if there is one who can be; `known` is what is to be answered, if there was
-    one once.  `also` is a question of ours that is not counted, for answers that can be compared.
+    `peer` is asked the same, if there is one who can be; `known` is what is to be answered, by another
+    program of ours that is not here.  `also` is a question of ours that is not counted, for answers that can be compared.
     """
 
     question: str

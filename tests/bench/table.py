@@ -59,7 +59,7 @@ def note(result: Result) -> str:
     """What was agreed on, and who could not be asked."""
     parts = [
         result.why_not or "",
-        facts("agreed", result.agreed),
+        facts("agreed" if result.theirs else "as known", result.agreed),
         facts("said by one", result.alone),
     ]
     peer = result.row.peer
