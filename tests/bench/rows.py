@@ -40,7 +40,8 @@ class Row:
     """One question about one workload.
 
     `peer` is asked the same, if there is one who can be; `known` is what is to be answered, by another
-    program of ours that is not here.  `also` is a question of ours that is not counted, for answers that can be compared.
+    program of ours that is not here.  `also` is a question of ours that is not counted, for answers that
+    can be compared.
     """
 
     question: str
