@@ -49,7 +49,7 @@ symmetry scenario_file
 rotation
 scenario
 explore lone
-quotient
+quotient dpor
 census odds
 verdict fields
 checkpoint
