@@ -11,7 +11,7 @@ touched when they were.  A CPU falls asleep where all its ways have been tried, 
 steps taken meet none of these ways: until then it has the same ways, touching the same cells, and so
 they may be looked up in whatever state it still sleeps in.
 
-**Draws.**  A step is taken in each of its ways, always; nothing is saved within a CPU.  A CPU with one way
+**Draws.**  A step is always taken in each of its ways; nothing is saved within a CPU.  A CPU with one way
 that meets the step taken wakes up with all of them: if its ways touch different cells, that may cost a
 schedule too many, and never one too few.
 
@@ -81,7 +81,7 @@ class Dpor:
     def run(self, limits: Limits = NO_LIMITS) -> Traces:
         """Run until every trace has been, or a limit is reached: `limits.states` counts steps."""
         began = time.monotonic()
-        search = _Search(self.system, self._source)
+        search = Search(self.system, self._source)
         complete = True
         while search.nodes and complete:
             search.go_on()
@@ -153,6 +153,11 @@ def initials(events: Sequence[Event], cpu: int, touched: Footprint) -> set[int]:
     return first
 
 
+def sleeps_on(event: Event, cpu: int, touched: Footprint) -> bool:
+    """Does a CPU sleep on after the event, if its next step touches these cells?"""
+    return not depends(event, cpu, touched)
+
+
 def waits_for(w: World, op: Op[Any]) -> Footprint:
     """What an operation that cannot be done in `w` has looked at: it waits until that changes."""
     if not isinstance(op, Atomic):
@@ -189,7 +194,7 @@ class _Node:
     ways: list[tuple[Edge, Event]] = attrs.Factory(list)
 
 
-class _Search:
+class Search:
     """The schedule that is being run, and what has been found so far.
 
     Event number n leads from node number n to the next one.  A schedule's last event leads to no node:
@@ -266,7 +271,7 @@ class _Search:
         return frozenset(
             cpu
             for cpu in node.asleep | node.done
-            if not depends(event, cpu, self._touched(node.state, cpu))
+            if sleeps_on(event, cpu, self._touched(node.state, cpu))
         )
 
     def _touched(self, state: State, cpu: int) -> Footprint:
@@ -294,7 +299,7 @@ class _Search:
             event = self._events[at]
             if event.known_to(covered) or not depends(event, cpu, wanted):
                 continue
-            waits = self._reverse(at, cpu)
+            waits = self.reverse(at, cpu)
             if waits is None:
                 if depends(event, cpu, touched):
                     covered = join(covered, event.clock)
@@ -302,7 +307,7 @@ class _Search:
                 wanted |= waits
                 at = len(self._events)
 
-    def _reverse(self, at: int, cpu: int) -> Footprint | None:
+    def reverse(self, at: int, cpu: int) -> Footprint | None:
         """Have a step of `cpu` taken before event number `at`; if it must wait there, for what?"""
         node, event = self.nodes[at], self._events[at]
         apart = [later for later in self._events[at + 1 :] if not event.known_to(later.clock)]
