@@ -227,13 +227,17 @@ class Search:
 
     def _enter(self, state: State, asleep: frozenset[int], drops: int) -> None:
         """Go on from this state later, if there is a reason to."""
-        able = {cpu for cpu in range(self._system.cpus) if self._system.edges(state, cpu)}
+        cpus = range(self._system.cpus)
+        able = {cpu for cpu in cpus if self._system.edges(state, cpu)}
         awake = able - asleep
         if awake:
             todo = {min(awake)} if self._source else awake
             self.nodes.append(_Node(state, asleep, drops, todo))
         elif able:
             self.blocked += 1
+            for cpu in cpus if self._source else ():
+                if cpu not in able and self._system.pending(state, cpu) is not None:
+                    self._reverse_races(cpu, self._touched(state, cpu))
         else:
             assert self._system.is_final(state), "every CPU that has not ended is blocked"
             self.traces += 1
