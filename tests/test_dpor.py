@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hypothesis import find, given, settings
+from hypothesis import Phase, find, given, settings
 from hypothesis import strategies as st
 
 from natmodel import dpor
@@ -34,12 +34,12 @@ from natmodel.ops import (
 )
 from natmodel.releases import RELEASES
 from natmodel.scenario import Scenario
-from natmodel.system import State, System
+from natmodel.system import System
 from natmodel.values import IPPROTO_TCP, Conn, CtTuple, nf_ct_invert_tuple
 from natmodel.world import Background, Hashing, World
 from tests.bench.natclash import Workload
 from tests.exploring import calls_on
-from tests.test_footprints import drawn_scenarios, without
+from tests.test_footprints import drawn_scenarios
 
 # What a search has found: the results of the CPUs, and the most drops.
 Found = tuple[frozenset[tuple[Any, ...]], int]
@@ -102,31 +102,6 @@ def test_retransmissions(kernel: str) -> None:
     assert agree(calls_on(s, None), s.world(), 10_000)
 
 
-@pytest.mark.parametrize("kernel", RELEASES)
-@settings(max_examples=2)
-@given(data=st.data())
-def test_who_holds_locks_waits_for_nobody(kernel: str, data: st.DataObject) -> None:
-    """What the reduction relies on."""
-    s = data.draw(drawn_scenarios(kernel))
-    system = System(calls_on(s, None), s.world(), lazy=False)
-    start: tuple[State, frozenset[int]] = (system.initial, frozenset())
-    todo, seen = [start], {start}
-    for state, holders in todo[:2_000]:
-        waiting = {
-            cpu
-            for cpu in range(system.cpus)
-            if system.pending(state, cpu) is not None and not system.edges(state, cpu)
-        }
-        assert waiting.isdisjoint(holders)
-        for move in system.moves(state):
-            change = len(move.answer.world.locked) - len(system.world(state).locked)
-            after = holders | {move.cpu} if change > 0 else holders
-            after = holders - {move.cpu} if change < 0 else after
-            if (move.state, after) not in seen and len(todo) < 2_000:
-                seen.add((move.state, after))
-                todo.append((move.state, after))
-
-
 # ── drawn paths ─────────────────────────────────────────────────────────────────────────────────
 
 # What a script does: an operation, and how many of the next it leaves out if the reply is odd.
@@ -134,10 +109,10 @@ Line = tuple[Op[Any], int]
 WINDOW = Window(CtTuple(2, IPPROTO_TCP, 1, 0, 2, 80), True, 1024, 2, 2)
 
 
-def conn(n: int, orig: int, reply: int) -> Conn:
-    """Connections with equal numbers share a lock."""
+def conn(number: int, orig: int, reply: int) -> Conn:
+    """Connections with equal numbers in the place of a key share its lock."""
     t = nf_ct_invert_tuple(CtTuple(2, IPPROTO_TCP, 3, reply, 2, 80))
-    return Conn(n, CtTuple(2, IPPROTO_TCP, 1, orig, 2, 80), t)
+    return Conn(number, CtTuple(2, IPPROTO_TCP, 1, orig, 2, 80), t)
 
 
 @path
@@ -155,29 +130,39 @@ async def script(lines: tuple[Line, ...]) -> tuple[Any, ...]:
     return replies
 
 
+keys = st.integers(0, 2)
 hints = st.sampled_from([6, 17])
 accesses: st.SearchStrategy[Op[Any]] = st.one_of(
     st.builds(RoverLoad, hints),
     st.builds(RoverStore, hints, st.just(1)),
     st.builds(IdIncrement, hints),
 )
-simple = st.tuples(accesses, st.just(0))
+simple = st.lists(st.tuples(accesses, st.just(0)), max_size=1)
 
 
 @st.composite
 def locked(draw: st.DrawFn, n: int) -> list[Line]:
-    """Some steps under the locks of a connection."""
-    ct = conn(n, draw(st.integers(0, 1)), draw(st.integers(0, 1)))
-    inside = draw(st.lists(simple, max_size=2))
-    return [(LockBuckets(ct), 0), *inside, (UnlockBuckets(ct), 0)]
+    """One lock or two, taken in the one order and let go in any, and steps meanwhile.
+
+    No path of the kernel's waits while it holds a lock; a path of one's own may.
+    """
+    cts = [
+        conn(10 * n + key, key, key) for key in sorted(draw(st.sets(keys, min_size=1, max_size=2)))
+    ]
+    lines: list[Line] = []
+    for ct in cts:
+        lines += [(LockBuckets(ct), 0), *draw(simple)]
+    for ct in draw(st.permutations(cts)):
+        lines += [(UnlockBuckets(ct), 0), *draw(simple)]
+    return lines
 
 
 @st.composite
 def sections(draw: st.DrawFn, n: int) -> list[Line]:
     """A section that may have to wait, according to what it reads first."""
-    ct = conn(n, draw(st.integers(0, 1)), draw(st.integers(0, 1)))
-    lines: tuple[Line, ...] = ((draw(accesses), 1), (HashDelete(ct), 0), draw(simple))
-    return [(atomic(script(lines)), 0)]
+    ct = conn(10 * n + 9, draw(keys), draw(keys))
+    lines: list[Line] = [(draw(accesses), 1), (HashDelete(ct), 0), *draw(simple)]
+    return [(atomic(script(tuple(lines))), 0)]
 
 
 @st.composite
@@ -203,3 +188,130 @@ def shared() -> World:
 @given(calls=scripts())
 def test_drawn_paths(calls: list[Call[Any]]) -> None:
     agree(calls, shared(), 20_000)
+
+
+# ── the workload that other checkers were measured on ───────────────────────────────────────────
+
+# What: traces; measured with another reduction, which knew ports and the rover.
+TRACES = {
+    Workload(2, 4, 0, "fixed"): 4,
+    Workload(3, 4, 0, "fixed"): 21,
+    Workload(4, 4, 0, "fixed"): 148,
+    Workload(3, 4, 0, "rover"): 312,
+}
+
+
+@pytest.mark.parametrize("work", TRACES, ids=str)
+def test_as_many_traces_as_there_are(work: Workload) -> None:
+    traces = Dpor(work.calls(), work.world()).run()
+    assert (traces.traces, traces.blocked) == (TRACES[work], 0)
+
+
+@pytest.mark.exhaustive
+def test_many_traces() -> None:
+    work = Workload(4, 4, 0, "rover")
+    assert Dpor(work.calls(), work.world()).run().traces == 15_600
+
+
+def test_a_limit_says_so() -> None:
+    work = Workload(3, 4, 0, "fixed")
+    traces = Dpor(work.calls(), work.world()).run(Limits(states=50))
+    assert (traces.complete, traces.steps) == (False, 51)
+    assert not Dpor(work.calls(), work.world()).run(Limits(seconds=0)).complete
+
+
+# ── a reduction that saves too much is noticed ──────────────────────────────────────────────────
+
+
+def noticed(calls: list[Call[Any]], world: World) -> bool:
+    """Does the search miss something, or fail?"""
+    try:
+        agree(calls, world, 20_000)
+    except AssertionError:
+        return True
+    return False
+
+
+def forgetting(kind: str) -> Callable[[Event, int, Footprint], bool]:
+    """Dependence without what is read of these cells."""
+
+    def less(touched: Footprint) -> Footprint:
+        return Footprint(frozenset(c for c in touched.reads if c[0] != kind), touched.writes)
+
+    def depends(event: Event, cpu: int, touched: Footprint) -> bool:
+        return event.cpu == cpu or less(event.answer.footprint).meets(less(touched))
+
+    return depends
+
+
+def lockless(event: Event, cpu: int, touched: Footprint) -> bool:
+    """Dependence without locks."""
+    one, two = (
+        Footprint(*(frozenset(c for c in cells if c[0] != "lock") for cells in (f.reads, f.writes)))
+        for f in (event.answer.footprint, touched)
+    )
+    return event.cpu == cpu or one.meets(two)
+
+
+def always(*args: Any) -> bool:
+    return True
+
+
+def nothing(*args: Any) -> None:
+    return None
+
+
+def touching_nothing(*args: Any) -> Footprint:
+    return Footprint()
+
+
+REVERSE = Search.reverse
+
+
+def as_if_reversed(self: Search, at: int, cpu: int, touched: Footprint) -> None:
+    """An unlock and the lock that waited for it are taken for reversed."""
+    REVERSE(self, at, cpu, touched)
+
+
+def everybody(events: list[Event], cpu: int, touched: Footprint) -> set[int]:
+    """Initials: whoever takes a step at all."""
+    return {event.cpu for event in events} | {cpu}
+
+
+GENERATED = settings(
+    max_examples=2_000, database=None, derandomize=True, deadline=None, phases=[Phase.generate]
+)
+
+
+@pytest.mark.parametrize(
+    ("kernel", "where", "what", "mutant"),
+    [
+        ("4.19.66", dpor, "depends", lockless),
+        ("6.12.117", dpor, "depends", forgetting("chain")),
+        ("6.12.117", dpor, "depends", forgetting("source")),
+        ("4.19.66", dpor, "depends", forgetting("hint")),
+        ("6.12.117", dpor, "sleeps_on", always),
+        ("4.19.66", Search, "reverse", as_if_reversed),
+    ],
+)
+def test_a_mutant_is_noticed_by_some_drawn_scenario(
+    kernel: str, where: Any, what: str, mutant: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(where, what, mutant)
+    scenarios = drawn_scenarios(kernel)
+    find(scenarios, lambda s: noticed(calls_on(s, None), s.world()), settings=GENERATED)
+
+
+@pytest.mark.parametrize(
+    ("where", "what", "mutant"),
+    [
+        (dpor, "initials", everybody),
+        (dpor, "waits_for", touching_nothing),
+        (Search, "give_up", nothing),
+    ],
+)
+def test_a_mutant_is_noticed_by_some_drawn_path(
+    where: Any, what: str, mutant: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(where, what, mutant)
+    find(scripts(), lambda calls: noticed(calls, shared()), settings=GENERATED)
