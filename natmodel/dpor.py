@@ -21,18 +21,16 @@ the one before the unlock can.  So a race is tried out: the steps that do not de
 are taken without it, and if the later one then has to wait, the steps before are looked at as well, past
 the one that could not be reversed.  A step may touch less when it is taken at last than what it waited
 for: a look-up that waited for an expired entry's locks finds the entry gone.  So what it waits for where
-it is tried out counts as touched, too.  And where a schedule is given up because all who could go on sleep,
-somebody may be waiting who is never seen to go on, since those who would let him have been tried before:
-his races are looked at there.
+it is tried out counts as touched, too.  And where a schedule is given up because all who could go on
+sleep, somebody may be waiting who is never seen to go on, since those who would let him have been tried
+before: his races are looked at there.
 
-Why that is enough: what a step p of P hides, if it is taken first, is a schedule in which Q goes on after
-steps w that do not meet p, and p meets Q's step.  The schedules run after p include one with w in which Q
-takes its step in the end, or waits when it is given up.  Either way p is met by what Q touches or waits
-for, and p and what depends on p are left out when it is tried out.  What then could still make Q wait is
-a lock that another one has taken meanwhile and not let go; that race is looked at by itself, and what is
-run for it is nearer to w.  This last part is no proof; tests/test_dpor.py holds it against every schedule
-of drawn paths that take two locks at once, and of every row, where a confirm takes its locks in one step
-and then waits for nothing.
+**What is not proved.**  The proof for source sets wants a step that meets another one to meet it as well
+after a third step that does not meet that one.  A section need not: what it reads decides what else it
+touches.  So where it is tried out and touches cells that neither it nor the earlier step touched in the
+schedule, whoever can goes on from there, which is always enough there.  That this and the three things
+above are enough everywhere is held by tests only (tests/test_dpor.py): against every schedule, and by the
+number of traces against sleep sets alone, which need none of it and are sound wherever footprints are.
 
 It ends only if every schedule does; a limit stops it otherwise.
 """

@@ -8,7 +8,7 @@ trace once, so they must agree on the number of traces.  Mutants of the reductio
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 import pytest
 from hypothesis import Phase, find, given, settings
@@ -181,11 +181,26 @@ def scripts(draw: st.DrawFn) -> list[Call[Any]]:
     return calls
 
 
+holders = st.tuples(
+    *(
+        st.tuples(simple, locked(n)).map(lambda parts: script((*parts[0], *parts[1])))
+        for n in range(3)
+    )
+).map(list)
+
+
+@st.composite
+def lookers(draw: st.DrawFn) -> list[Call[Any]]:
+    """Somebody changes what decides whether another one waits for a third."""
+    parts = [[(draw(accesses), 0)], draw(sections(1)), [*draw(simple), *draw(locked(2))]]
+    return [script(tuple(lines)) for lines in draw(st.permutations(parts))]
+
+
 def shared() -> World:
     return World(Background((), Hashing(lambda zone, direction: 0, lambda zone: 0)))
 
 
-@given(calls=scripts())
+@given(calls=st.one_of(scripts(), holders, lookers()))
 def test_drawn_paths(calls: list[Call[Any]]) -> None:
     agree(calls, shared(), 20_000)
 
@@ -265,7 +280,7 @@ def touching_nothing(*args: Any) -> Footprint:
     return Footprint()
 
 
-REVERSE = Search.reverse
+REVERSE: Final = Search.reverse
 
 
 def as_if_reversed(self: Search, at: int, cpu: int, touched: Footprint) -> None:
@@ -303,15 +318,21 @@ def test_a_mutant_is_noticed_by_some_drawn_scenario(
 
 
 @pytest.mark.parametrize(
-    ("where", "what", "mutant"),
+    ("drawn", "where", "what", "mutant"),
     [
-        (dpor, "initials", everybody),
-        (dpor, "waits_for", touching_nothing),
-        (Search, "give_up", nothing),
+        (scripts(), dpor, "initials", everybody),
+        (scripts(), dpor, "waits_for", touching_nothing),
+        (lookers(), dpor, "is_within", always),
+        pytest.param(holders, Search, "give_up", nothing, marks=pytest.mark.slow),
     ],
+    ids=["initials", "waits_for", "is_within", "give_up"],
 )
 def test_a_mutant_is_noticed_by_some_drawn_path(
-    where: Any, what: str, mutant: Any, monkeypatch: pytest.MonkeyPatch
+    drawn: st.SearchStrategy[list[Call[Any]]],
+    where: Any,
+    what: str,
+    mutant: Any,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(where, what, mutant)
-    find(scripts(), lambda calls: noticed(calls, shared()), settings=GENERATED)
+    find(drawn, lambda calls: noticed(calls, shared()), settings=GENERATED)
