@@ -98,6 +98,8 @@ EQUIVALENT: Final[dict[str, str]] = {
     "nf_conntrack_proto_tcp: swap 'if may_reopen(ct, direction):' and 'new = TCP_CONNTRACK_IGNORE'": (
         "a local value"
     ),
+    "nf_conntrack_proto_tcp: swap 'if maxack is not None and after(maxack, th.seq):' and "
+    "'if not closes(ct, th, direction):'": "a local value",
     "nf_hooks: if ct.orig.protonum in (IPPROTO_UDP, IPPROTO_UDPLITE) and (not ct.status & "
     "IPS_SEEN_REPLY) -> True": (
         "only a clash of UDP leaves a reply-only entry, and its first answer ends it"

@@ -38,8 +38,8 @@ from natmodel.system import System
 from natmodel.values import IPPROTO_TCP, Conn, CtTuple, nf_ct_invert_tuple
 from natmodel.world import Background, Hashing, World
 from tests.bench.natclash import Workload
+from tests.drawn import drawn_scenarios
 from tests.exploring import calls_on
-from tests.test_footprints import drawn_scenarios
 
 # What a search has found: the results of the CPUs, and the most drops.
 Found = tuple[frozenset[tuple[Any, ...]], int]
