@@ -10,11 +10,13 @@ import errno
 import json
 import math
 import os
+import re
 import shutil
 import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
+from fractions import Fraction
 from pathlib import Path
 from typing import Any, Final, TextIO, TypeVar
 
@@ -26,6 +28,7 @@ from natmodel.checkpoint import Checkpoint
 from natmodel.errors import BadInput
 from natmodel.explore import Explorer, Limits
 from natmodel.kernel_name import answer_text, kernel_rows
+from natmodel.odds import Odds, odds_of
 from natmodel.releases import MODULES, RELEASES
 from natmodel.render import Line
 from natmodel.scenario import Scenario, row_of
@@ -35,6 +38,7 @@ from natmodel.verdict import Verdict, check, replay, to_the_end, usual_length
 
 CHECK_SCHEMA: Final = "natmodel.check/1"
 REPLAY_SCHEMA: Final = "natmodel.replay/1"
+ODDS_SCHEMA: Final = "natmodel.odds/1"
 
 BAD_INPUT: Final = 2
 UNKNOWN: Final = 3
@@ -139,6 +143,7 @@ def natmodel(context: click.Context) -> Result | None:
     \b
       natmodel check             can a SYN be dropped?  Two pods, one MASQUERADE
       natmodel check --help      other rules, packets and kernels
+      natmodel odds              how probable is a drop, exactly?
       natmodel replay ...        walk one schedule step by step
       natmodel conform FILE      hold the model against recorded kernel runs
       natmodel releases          the kernels that it knows
@@ -382,6 +387,113 @@ def replay_command(
         return _json(data, code, output)
     lines = render.trace_lines(trace, width or _columns(output), source=source)
     return Result(tuple(lines), code, output, ascii)
+
+
+# ── odds ────────────────────────────────────────────────────────────────────────────────────────
+
+
+class _Time(click.ParamType):  # type: ignore[type-arg]  # generic in some versions only
+    """A length of time, in whatever unit: a decimal that is kept exactly."""
+
+    name = "time"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, context: click.Context | None
+    ) -> Any:
+        if isinstance(value, Fraction):
+            return value
+        if not re.fullmatch(r"[0-9]{1,12}(\.[0-9]{1,12})?", value):
+            self.fail(f"{value!r} is no decimal of at most 12 digits before and after its point.")
+        return Fraction(value)
+
+
+@natmodel.command("odds", short_help="How probable is a drop, exactly?")
+@_scenario_options
+@click.option("--window", type=_Time(), metavar="T", help="Packets arrive within this time.")
+@click.option("--commit", type=_Time(), metavar="T", help="From choosing to committing.")
+@click.option(
+    "--max-states",
+    type=click.IntRange(1),
+    metavar="N",
+    default=MOST_STATES,
+    show_default=True,
+    help="Give up after so many.",
+)
+@click.option("--max-seconds", type=_Seconds(0), metavar="S", help="Give up after so long.")
+@_output_options
+def odds_command(
+    window: Fraction | None,
+    commit: Fraction | None,
+    max_states: int,
+    max_seconds: float | None,
+    format: str,
+    ascii: bool,
+    width: int | None,
+    output: str | None,
+    **flags: Any,
+) -> Result:
+    """How probable is it that packets are dropped?  Exact, for stated schedulers.
+
+    Random numbers have the kernel's own odds.  Who is next is for the scheduler:
+
+    
+    best, worst   who sees everything and wants no drop, or one
+    uniform       any CPU that can take a step, each as likely
+    full overlap  so, too, but all have chosen before the first commits
+    arrivals      packets come at random times within --window, choose at once
+                  and commit after --commit, both in the same unit
+
+    
+    natmodel odds --nat 'masquerade random-fully'
+    natmodel odds --nat 'masquerade random-fully' --window 100 --commit 1.2
+    natmodel odds --kernel 4.19.66 --retransmit 1,3,7
+
+    The scenario is written as for `natmodel check`; see its --help.
+
+    Exit codes: 0 no packet is dropped whoever is next, 1 one may be, 2 bad
+    input, 3 not decided within the limits.
+    """
+    scenario, _ = _scenario(**flags)
+    _try_to_write(output)
+    odds = odds_of(scenario, Limits(max_states, max_seconds), share=_share(window, commit))
+    if format == "json":
+        return _json(_odds_data(odds), odds.exit_code, output)
+    lines = render.odds_lines(odds, width or _columns(output))
+    return Result(tuple(lines), odds.exit_code, output, ascii)
+
+
+def _share(window: Fraction | None, commit: Fraction | None) -> Fraction | None:
+    """The time from choosing to committing, as a part of the window."""
+    if (window is None) != (commit is None):
+        raise BadInput("odds: --window and --commit are given together")
+    if window is None or commit is None:
+        return None
+    if not window > 0 or commit > window:
+        raise BadInput("odds: --commit is at most --window, and that is not 0")
+    return commit / window
+
+
+def _odds_data(odds: Odds) -> dict[str, Any]:
+    def one(p: Fraction | None) -> dict[str, Any] | None:
+        return None if p is None else {"exact": str(p), "value": float(p)}
+
+    distributions = {name: getattr(odds, name) for name in ("uniform", "overlap", "arrivals")}
+    delays = None if odds.delays is None else [*odds.delays.items()]
+    return {
+        "schema": ODDS_SCHEMA,
+        "bound": odds.scenario.bound(),
+        "complete": odds.complete,
+        "states": odds.states,
+        "some_dropped": {
+            "best": one(odds.best),
+            "worst": one(odds.worst),
+            **{name: one(1 - d[0]) if d else None for name, d in distributions.items()},
+        },
+        "dropped": {name: [*map(one, d)] if d else None for name, d in distributions.items()},
+        "share": one(odds.share),
+        "delays": delays and [{"after_ms": at, **(one(p) or {})} for at, p in delays],
+        "scenario": json.loads(odds.scenario.to_json()),
+    }
 
 
 # ── conform, releases ───────────────────────────────────────────────────────────────────────────

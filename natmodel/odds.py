@@ -1,138 +1,105 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""How probable drops are, exactly, for a stated scheduler.
-
-Random values have the kernel's own odds.  Who is next is for the scheduler:
-
-* uniform: any CPU that can take a step, each as likely.  It is as if every CPU took its steps at the
-  ticks of a clock of its own, all clocks alike and memoryless; one that waits for a lock lets its ticks
-  pass.
-* full overlap: uniform, but nobody links an entry before everybody has chosen.
-* worst, best: one that sees everything, random values drawn so far included, and wants a drop, or none.
-
-A probability is carried as an integer in units so small that no step needs to round; that nothing was
-lost is checked at the end.
-"""
+"""How probable are drops in a scenario?  Exact fractions, one for each stated scheduler."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections import defaultdict
+from collections.abc import Mapping
 from fractions import Fraction
-from math import lcm
 from typing import Final
 
+import attrs
+
+from natmodel.errors import BadInput
+from natmodel.explore import NO_LIMITS, Limits
 from natmodel.quotient import Quotient
+from natmodel.scenario import Scenario
+from natmodel.schedulers import best, drops, ends, on_arrival, worst
+from natmodel.values import NF_DROP
+
+__all__ = ["Odds", "best", "drops", "ends", "odds_of", "on_arrival", "worst"]
+
+# ms after a packet was sent first; never, for one that was dropped each time.
+NEVER: Final = None
 
 
-def drops(graph: Quotient) -> tuple[Fraction, ...]:
-    """P(n packets are dropped) for n = 0, 1, ..., under the uniform scheduler.
+@attrs.frozen
+class Odds:
+    """The odds of drops in one scenario and no other, and for no other scheduler than is named.
 
-    Of a graph that was grown `together`, those under full overlap.  Raises Circular.
+    Distributions say P(n packets are dropped) for n = 0, 1, ...  `uniform`: each CPU that can take a step
+    is as likely to be next; `overlap`: so, too, but nobody links an entry before everybody has chosen;
+    `arrivals`: packets come within a window of which `share` passes between choosing and committing.
+    `worst` and `best` are P(some packet is dropped) for a scheduler that sees everything.  `delays`,
+    where SYNs are sent again: P(the last packet is through after so many ms), None for never.
+
+    All are None if a limit was reached first: `complete` is False then.  `states` is how many classes of
+    states were weighed.
     """
-    return _Forward(graph).drops()
+
+    scenario: Scenario
+    complete: bool
+    states: int
+    uniform: tuple[Fraction, ...] | None = None
+    overlap: tuple[Fraction, ...] | None = None
+    worst: Fraction | None = None
+    best: Fraction | None = None
+    share: Fraction | None = None
+    arrivals: tuple[Fraction, ...] | None = None
+    delays: Mapping[int | None, Fraction] | None = None
+
+    @property
+    def exit_code(self) -> int:
+        """0 nothing can be dropped, 1 something can, 3 not decided within the limits."""
+        if self.worst is None:
+            return 3
+        return 1 if self.worst else 0
 
 
-def ends(graph: Quotient) -> dict[int, Fraction]:
-    """Class in which no CPU has a step left -> its probability, as for `drops`."""
-    return _Forward(graph).ends()
+def odds_of(
+    scenario: Scenario, limits: Limits = NO_LIMITS, *, share: Fraction | None = None
+) -> Odds:
+    """The odds for every scheduler; of arrivals if their `share` is given.
+
+    Raises BadInput where arrivals mean nothing: several packets on a CPU, or SYNs that are sent again.
+    """
+    if share is not None:
+        _must_arrive(scenario)
+    calls, world = scenario.threads(), scenario.world()
+    graph = Quotient(calls, world, lazy=True)
+    together = Quotient(calls, world, lazy=True, together=True)
+    states = 0
+    for each in (graph, together):
+        complete = each.grow(limits)
+        states += len(each.states)
+        if not complete:
+            return Odds(scenario, complete=False, states=states)
+    return Odds(
+        scenario,
+        complete=True,
+        states=states,
+        uniform=drops(graph),
+        overlap=drops(together),
+        worst=worst(graph),
+        best=best(graph),
+        share=share,
+        arrivals=None if share is None else on_arrival(calls, world, share),
+        delays=_delays(graph) if scenario.retransmit else None,
+    )
 
 
-def worst(graph: Quotient) -> Fraction:
-    """P(some packet is dropped) if who is next is chosen to make it most probable.  Raises Circular."""
-    return _adaptive(graph, max)
+def _must_arrive(scenario: Scenario) -> None:
+    if len(scenario.packets) > scenario.cpus:
+        raise BadInput("arrivals: each packet needs a cpu of its own")
+    if scenario.retransmit:
+        raise BadInput("arrivals: no SYN is sent again there")
 
 
-def best(graph: Quotient) -> Fraction:
-    """P(some packet is dropped) if who is next is chosen to make it least probable.  Raises Circular."""
-    return _adaptive(graph, min)
-
-
-class _Forward:
-    """The probability of each class and number of drops, carried from the start to the ends."""
-
-    def __init__(self, graph: Quotient) -> None:
-        self._graph: Final = graph
-        self._order: Final = graph.order()
-        self._unit: Final = _unit(graph, self._order, _scheduler(graph))
-        self._weights: list[list[int]] = []
-
-    def drops(self) -> tuple[Fraction, ...]:
-        weights = [0] * (self._graph.system.cpus + 1)
-        for _, weight in self._run():
-            weights += [0] * (len(weight) - len(weights))
-            for n, share in enumerate(weight):
-                weights[n] += share
-        return self._checked(weights)
-
-    def ends(self) -> dict[int, Fraction]:
-        weights = {number: sum(weight) for number, weight in self._run()}
-        return dict(zip(weights, self._checked(list(weights.values())), strict=True))
-
-    def _checked(self, weights: list[int]) -> tuple[Fraction, ...]:
-        assert sum(weights) == self._unit, "a step had to round"
-        return tuple(Fraction(weight, self._unit) for weight in weights)
-
-    def _run(self) -> Iterator[tuple[int, list[int]]]:
-        """(class, weight by number of drops) for each class without steps."""
-        weights: list[list[int]] = [[] for _ in self._order]
-        weights[0] = [self._unit]
-        for number in self._order:
-            here, choices = weights[number], self._graph.steps[number]
-            weights[number] = []  # nobody asks for it again
-            if not choices:
-                yield number, here
-                continue
-            movers = sum(alike for alike, _ in choices)
-            for alike, ways in choices:
-                for to, (_, _, answer, drop) in ways:
-                    odds = answer.odds
-                    share = (alike * odds.numerator, movers * odds.denominator)
-                    _add(weights[to], here, share, drop)
-
-
-def _add(weights: list[int], here: list[int], share: tuple[int, int], drop: bool) -> None:
-    """A share of the weights here goes there, with one drop more if the step drops."""
-    numerator, denominator = share
-    weights += [0] * (len(here) + drop - len(weights))
-    for n, weight in enumerate(here, drop):
-        if weight:
-            weights[n] += weight * numerator // denominator
-
-
-def _scheduler(graph: Quotient) -> int:
-    """What the uniform scheduler divides by."""
-    return lcm(*range(1, graph.system.cpus + 1))
-
-
-def _unit(graph: Quotient, order: list[int], scheduler: int) -> int:
-    """A multiple of every product of odds along a schedule: by steps, and by steps that draw."""
-    steps, draws = [0] * len(order), [0] * len(order)
-    below = 1
-    for number in order:
-        step, draw = steps[number] + 1, draws[number]
-        for _, ways in graph.steps[number]:
-            for to, (_, _, answer, _) in ways:
-                steps[to] = max(steps[to], step)
-                denominator = answer.odds.denominator
-                if denominator > 1:
-                    below = lcm(below, denominator)
-                    draws[to] = max(draws[to], draw + 1)
-                else:
-                    draws[to] = max(draws[to], draw)
-    unit: int = scheduler ** max(steps) * below ** max(draws)
-    return unit
-
-
-def _adaptive(graph: Quotient, prefer: Callable[[list[int]], int]) -> Fraction:
-    order = graph.order()
-    unit = _unit(graph, order, 1)
-    values = [0] * len(order)
-    for number in reversed(order):
-        chances = [
-            sum(
-                (unit if drop else values[to]) * answer.odds.numerator // answer.odds.denominator
-                for to, (_, _, answer, drop) in ways
-            )
-            for _, ways in graph.steps[number]
-        ]
-        values[number] = prefer(chances) if chances else 0
-    return Fraction(values[0], unit)
+def _delays(graph: Quotient) -> dict[int | None, Fraction]:
+    """P(the last packet is through so many ms after it was sent first), soonest first."""
+    found: dict[int | None, Fraction] = defaultdict(Fraction)
+    for number, p in ends(graph).items():
+        fates = [f for cpu in graph.system.results(graph.states[number]) for f in cpu]
+        lost = any(fate.verdict == NF_DROP for fate in fates)
+        found[NEVER if lost else max(fate.at for fate in fates)] += p
+    return dict(sorted(found.items(), key=lambda item: (item[0] is NEVER, item[0] or 0)))

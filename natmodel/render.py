@@ -11,12 +11,14 @@ import re
 import shlex
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
+from fractions import Fraction
 from itertools import count
 from typing import Final
 
 import attrs
 
 from natmodel.nat_text import ICMPS, Ports, flow_text, occupied_texts
+from natmodel.odds import Odds
 from natmodel.ops import Node
 from natmodel.releases import RELEASES
 from natmodel.scenario import Scenario, seconds_text
@@ -701,6 +703,66 @@ def outcome_lines(
         yield from _wrapped(f"{_INDENT}{label:<9}", what, width)
     if traces and verdict.scenario.release is RELEASES.get(verdict.scenario.release.name):
         yield from again(traces[-1], width, source)
+
+
+def odds_lines(odds: Odds, width: int = USUAL_WIDTH) -> Iterator[Line]:
+    """How probable drops are, for each scheduler: decimal, and exact."""
+    titles = {0: "no packet is dropped", 1: "a packet may be dropped", 3: "not decided"}
+    yield from _headline(titles[odds.exit_code], odds.scenario, width)
+    yield Line("")
+    for n, spec in enumerate(odds.scenario.packets):
+        yield from _wrapped(_packet_name(odds.scenario, n), str(spec), width)
+    yield Line("")
+    if odds.complete:
+        yield Line("P(some packet is dropped)", "bold")
+        for name, p in _some_dropped(odds):
+            yield from _probability(name, p, width)
+        for title, distribution in _distributions(odds):
+            yield Line("")
+            yield Line(title, "bold")
+            for label, p in distribution:
+                yield from _probability(label, p, width)
+        yield Line("")
+    given_up = "" if odds.complete else " when it was given up"
+    for label, what in (("bound", odds.scenario.bound()), ("states", f"{odds.states}{given_up}")):
+        yield from _wrapped(f"{_INDENT}{label:<9}", what, width)
+
+
+def _some_dropped(odds: Odds) -> Iterator[tuple[str, Fraction]]:
+    """(scheduler, P), the least first where that is sure."""
+    assert odds.best is not None
+    assert odds.worst is not None
+    yield "best", odds.best
+    for name in ("arrivals", "uniform", "overlap"):
+        distribution = getattr(odds, name)
+        if distribution is not None:
+            yield "full overlap" if name == "overlap" else name, 1 - distribution[0]
+    yield "worst", odds.worst
+
+
+def _distributions(odds: Odds) -> Iterator[tuple[str, list[tuple[str, Fraction]]]]:
+    """What is told by number of packets, or by time."""
+    for name, title in (
+        ("arrivals", "arrivals"),
+        ("uniform", "uniform"),
+        ("overlap", "full overlap"),
+    ):
+        distribution = getattr(odds, name)
+        if distribution is not None and any(distribution[2:]):
+            counted = [(str(n), p) for n, p in enumerate(distribution) if p]
+            yield f"P(so many drops), {title}", counted
+    if odds.delays is not None:
+        times = [
+            ("never" if at is None else f"{seconds_text(at)} s", p) for at, p in odds.delays.items()
+        ]
+        yield "P(the last packet is through after), uniform", times
+
+
+def _probability(name: str, p: Fraction, width: int) -> Iterator[Line]:
+    """A decimal of seven digits, and the fraction unless the decimal is exact."""
+    decimal = f"{float(p):.7g}"
+    exact = "" if Fraction(decimal) == p else str(p)
+    yield from _wrapped(f"{_INDENT}{name:<13}{decimal:<13}", exact, width)
 
 
 def _all_explored(verdict: Verdict) -> str:

@@ -50,7 +50,8 @@ rotation
 scenario
 explore lone
 quotient dpor
-census odds
+census schedulers
+odds
 verdict fields
 checkpoint
 trace vectors live release_text

@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from fractions import Fraction
+from itertools import product
 from typing import Any
 
 import pytest
@@ -13,9 +15,13 @@ from hypothesis import assume, find, given, settings
 from hypothesis import strategies as st
 
 from natmodel import odds
+from natmodel.arrivals import patterns
+from natmodel.cli import main
+from natmodel.errors import BadInput
 from natmodel.explore import Limits
 from natmodel.ops import Call
 from natmodel.quotient import Quotient
+from natmodel.releases import RELEASES
 from natmodel.system import Move, State, System
 from natmodel.world import World
 from tests.bench.natclash import Workload
@@ -194,6 +200,119 @@ def test_the_probabilities_of_the_ends_are_those_of_their_drops() -> None:
     assert dropped == sum(n * p for n, p in enumerate(odds.drops(graph)))
 
 
+# ── arrivals, and the command ───────────────────────────────────────────────────────────────────
+
+
+def by_hand(work: Workload, share: Fraction) -> list[Fraction]:
+    """Every start of every packet: who has committed is seen, who has not is not."""
+    found = [Fraction(0)] * (work.packets + 1)
+    for pattern, p in patterns(work.packets, share).items():
+        for starts in product(range(work.ports), repeat=work.packets):
+            chosen: list[int] = []
+            for start, seen in zip(starts, pattern, strict=True):
+                taken = {*range(work.occupied), *chosen[:seen]}
+                walk = [(start + i) % work.ports for i in range(work.ports)]
+                chosen.append(next((port for port in walk if port not in taken), walk[-1]))
+            table, dropped = set(range(work.occupied)), 0
+            for port in chosen:
+                dropped += port in table
+                table.add(port)
+            found[dropped] += p / work.ports**work.packets
+    return found
+
+
+@settings(max_examples=25)
+@given(
+    packets=st.integers(1, 3),
+    ports=st.integers(1, 4),
+    data=st.data(),
+    share=st.fractions(0, 1, max_denominator=20),
+)
+def test_arrivals_step_by_step(
+    packets: int, ports: int, data: st.DataObject, share: Fraction
+) -> None:
+    work = Workload(packets, ports, data.draw(st.integers(0, ports)), "random")
+    assert odds.on_arrival(work.calls(), work.world(), share) == tuple(by_hand(work, share))
+
+
+@pytest.mark.parametrize("kernel", RELEASES)
+@pytest.mark.parametrize("nat", ["masquerade", "masquerade random"])
+def test_arrivals_at_once_overlap_and_far_apart_do_not(kernel: str, nat: str) -> None:
+    s = scenario(kernel, nat)
+    at_once, never = (odds.odds_of(s, share=Fraction(share)) for share in (1, 0))
+    assert never.arrivals == (Fraction(1), Fraction(0), Fraction(0))
+    if (kernel, nat) != ("2.6.24", "masquerade random"):
+        assert at_once.arrivals == at_once.overlap
+
+
+def test_of_2_6_24_it_matters_how_two_choices_overlap() -> None:
+    """Its random start is put where the other's walk goes on from, so they get into each other's way."""
+    found = odds.odds_of(scenario("2.6.24", "masquerade random"), share=Fraction(1))
+    assert found.arrivals is not None
+    assert found.overlap is not None
+    assert 1 - found.arrivals[0] == Fraction(33, 2097152) < Fraction(1, 5) < 1 - found.overlap[0]
+
+
+def test_the_order_matters_where_packets_are_told_apart() -> None:
+    """One keeps its port; the other's hash finds it free only if it comes first."""
+    s = scenario("4.19.66", "masquerade", ports=(32769, 32770), rover=("tcp=0",))
+    assert sum(odds.odds_of(s, share=Fraction(1, 3)).arrivals or ()) == 1
+
+
+def test_delays_are_the_drops_one_by_one() -> None:
+    found = odds.odds_of(scenario("6.12.117", retransmit="1,3"))
+    assert found.uniform is not None
+    assert found.delays == {0: found.uniform[0], 1000: found.uniform[1]}
+
+
+@pytest.mark.parametrize("more", [{"cpus": 1}, {"retransmit": "1"}])
+def test_arrivals_that_mean_nothing_are_refused(more: dict[str, Any]) -> None:
+    with pytest.raises(BadInput, match="arrivals"):
+        odds.odds_of(scenario("6.12.117", **more), share=Fraction(1, 2))
+
+
+Capture = pytest.CaptureFixture[str]
+
+
+def test_the_command_prints_what_it_says(capsys: Capture) -> None:
+    flags = ["--nat", "masquerade random-fully", "--window", "100", "--commit", "1.2"]
+    assert main(["odds", *flags]) == 1
+    text = capsys.readouterr().out
+    assert max(map(len, text.splitlines())) <= 80
+    for line in (
+        "full overlap 1.573563e-05   33/2097152",
+        "arrivals     3.753891e-07   49203/131072000000",
+        "best         0",
+    ):
+        assert line in text
+    assert main(["odds", *flags, "--format", "json"]) == 1
+    data = json.loads(capsys.readouterr().out)
+    assert data["some_dropped"]["overlap"]["exact"] == "33/2097152"
+    assert data["share"] == {"exact": "3/250", "value": 0.012}
+    assert sum(Fraction(p["exact"]) for p in data["dropped"]["uniform"]) == 1
+
+
+def test_the_command_with_a_limit_is_not_decided(capsys: Capture) -> None:
+    assert main(["odds", "--max-states", "20"]) == 3
+    assert "not decided" in capsys.readouterr().out
+
+
+def test_the_command_where_nothing_is_dropped(capsys: Capture) -> None:
+    assert main(["odds", "--nat", "none"]) == 0
+    assert "no packet is dropped" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "flags",
+    ["--window 1", "--window 1 --commit 2", "--window 0 --commit 0", "--window x --commit 1"],
+)
+def test_bad_times_are_one_clear_line(flags: str, capsys: Capture) -> None:
+    assert main(["odds", *flags.split()]) == 2
+    err = capsys.readouterr().err
+    assert "window" in err
+    assert len(err.splitlines()) == 1
+
+
 def test_a_limit_stops_the_graph() -> None:
     work = Workload(4, 8, 0, "random")
     assert not Quotient(work.calls(), work.world()).grow(Limits(states=50))
@@ -205,10 +324,10 @@ def test_a_limit_stops_the_graph() -> None:
 @pytest.mark.parametrize(
     ("where", "mutant"),
     [
-        ("natmodel.odds._scheduler", lambda graph: 1),
+        ("natmodel.schedulers._scheduler", lambda graph: 1),
         ("natmodel.quotient._links", lambda edge: False),
         ("natmodel.symmetry._runs", each_once),
-        ("natmodel.odds._unit", lambda graph, order, scheduler: 1),
+        ("natmodel.schedulers._unit", lambda graph, order, scheduler: 1),
     ],
 )
 def test_a_mutant_is_noticed(where: str, mutant: Any, monkeypatch: pytest.MonkeyPatch) -> None:
