@@ -168,7 +168,7 @@ def _occupied(
         nodes = [node for _, node in world.background.nodes_of(t)]
         current = [world.current(node) for node in nodes]
         if any(current):
-            alike = name is not None and current == nodes
+            alike = name is not None and current == nodes and len(nodes) == 1
             yield residue, name if name is not None and alike else ("entry", residue)
     template = nf_ct_invert_tuple(window.t)
     for node in world.linked:
@@ -193,19 +193,20 @@ def keys_in_table(
 ) -> Iterator[tuple[int, tuple[str, int] | None]]:
     """(key, label) of the window's keys that the background may hold.
 
-    The entries of a stamp are alike, and share a label, unless a packet could belong to one of them.
+    Entries of one kind are alike, and share a label, unless a packet could belong to one of them.
     """
     template = nf_ct_invert_tuple(window.t)
-    for n, entry in enumerate(background.entries):
+    for entry in background.entries:
+        ct = entry.template if isinstance(entry, Stamp) else entry.ct
+        stranger = ct.orig.src not in context.addresses
+        label = ("kind", background.kind(entry)) if stranger else None
         if isinstance(entry, Stamp):
-            if _same_but_key(entry.template.reply, template):
-                stranger = entry.template.orig.src not in context.addresses
-                label = ("stamp", n) if stranger else None
+            if _same_but_key(ct.reply, template):
                 yield from ((value, label) for value in entry.values())
             continue
-        for t in (entry.ct.orig, entry.ct.reply):
+        for t in (ct.orig, ct.reply):
             if _same_but_key(t, template):
-                yield from ((key, None) for key in (t.sport, t.dport))
+                yield from ((key, label) for key in (t.sport, t.dport))
 
 
 # ── starts with the same surroundings ───────────────────────────────────────────────────────────

@@ -111,7 +111,7 @@ class Quotient:
             if found:
                 choices.append((cpu, alike, found))
         if self._together and self._nobody_has_linked(state):
-            return [c for c in choices if not any(map(_links, c[2]))] or choices
+            return [c for c in choices if not any(map(links, c[2]))] or choices
         return choices
 
     def _nobody_has_linked(self, state: State) -> bool:
@@ -140,6 +140,6 @@ class Quotient:
                     yield to
 
 
-def _links(edge: Edge) -> bool:
+def links(edge: Edge) -> bool:
     """Does the step link an entry?"""
     return any(cell[0] == "chain" for cell in edge[2].footprint.writes)

@@ -197,6 +197,7 @@ class Background:
         self._bysource: dict[Source, list[tuple[int, Conn]]] = defaultdict(list)
         self._stamps: list[tuple[int, Stamp]] = []
         self.expired: Final[list[tuple[int, Node]]] = []
+        self._kinds: dict[Any, int] = {}
         for n, entry in enumerate(self.entries):
             if isinstance(entry, Stamp):
                 self._stamps.append((n, entry))
@@ -213,6 +214,14 @@ class Background:
     def size(self) -> int:
         """How many nodes are linked."""
         return sum(len(e.hashed) * (len(e) if isinstance(e, Stamp) else 1) for e in self.entries)
+
+    def kind(self, entry: Entry | Stamp) -> int:
+        """A number that entries share which differ in their ids and keys only."""
+        ct = entry.template if isinstance(entry, Stamp) else entry.ct
+        same = tuple(getattr(ct, field.name) for field in attrs.fields(Conn)[3:])
+        ends = tuple((t.l3num, t.protonum, t.src, t.dst) for t in (ct.orig, ct.reply))
+        alike = (same, ends, entry.hashed, entry.in_bysource)
+        return self._kinds.setdefault(alike, len(self._kinds))
 
     def nodes_of(self, t: CtTuple) -> list[tuple[int, Node]]:
         """(insertion number, node) of the nodes that carry `t`, newest first."""

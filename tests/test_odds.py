@@ -325,7 +325,7 @@ def test_a_limit_stops_the_graph() -> None:
     ("where", "mutant"),
     [
         ("natmodel.schedulers._scheduler", lambda graph: 1),
-        ("natmodel.quotient._links", lambda edge: False),
+        ("natmodel.quotient.links", lambda edge: False),
         ("natmodel.symmetry._runs", each_once),
         ("natmodel.schedulers._unit", lambda graph, order, scheduler: 1),
     ],

@@ -9,6 +9,8 @@ packet has chosen is forgotten when it is through.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from random import Random
 from typing import Final, Literal
 
 import attrs
@@ -52,6 +54,8 @@ class Workload:
     ports: int
     occupied: int
     mode: Mode
+    # the occupied ports are the first ones, or, with a seed, any
+    seed: int | None = attrs.field(default=None, kw_only=True)
 
     @property
     def window(self) -> Window:
@@ -67,14 +71,21 @@ class Workload:
 
     def world(self) -> World:
         hashing = Hashing(lambda zone, direction: 0, lambda zone: 0)
-        taken = (self.window.candidate(off) for off in range(self.occupied))
-        entries = [Entry(holder(self.window.tuple_at(key)), (IP_CT_DIR_REPLY,)) for key in taken]
-        return World(Background(entries, hashing))
+        taken: Sequence[int] = range(self.occupied)
+        if self.seed is not None:
+            taken = sorted(Random(self.seed).sample(range(self.ports), self.occupied))
+        tuples = (self.window.tuple_at(self.window.candidate(off)) for off in taken)
+        return World(Background([Entry(stranger(t), (IP_CT_DIR_REPLY,)) for t in tuples], hashing))
 
 
 def holder(t: CtTuple) -> Conn:
     """Whoever has t's port: all are one to us."""
     return Conn(0, t, nf_ct_invert_tuple(t))
+
+
+def stranger(t: CtTuple) -> Conn:
+    """Who has t's port from the start: nobody of us."""
+    return Conn(0, t.with_src(99), nf_ct_invert_tuple(t))
 
 
 @path(blind=True)
