@@ -251,6 +251,8 @@ _ENDED: Final = {
     "inserted": "ok",
     "merged with the winner": "merged",
     "inserted for replies only": "reply",
+    # in a row of one's own, a clash need not be the packet's end
+    "clash": "clash",
 }
 
 

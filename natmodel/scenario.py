@@ -657,6 +657,29 @@ class Scenario:
         return scenario_file.toml_text(self._as_data())
 
 
+# ── rows of one's own ───────────────────────────────────────────────────────────────────────────
+
+
+@attrs.frozen(kw_only=True)
+class _OwnRelease(Scenario):
+    """A scenario on a kernel that is in no table."""
+
+    row: Release
+
+    @property
+    def release(self) -> Release:
+        return self.row
+
+    def _kernel_text(self) -> str:
+        return f"kernel {self.row}"
+
+
+def with_release(scenario: Scenario, row: Release) -> Scenario:
+    """The scenario, run by `row`.  `check` and `replay` take it like any other."""
+    fields = {a.name: getattr(scenario, a.name) for a in attrs.fields(Scenario) if a.init}
+    return _OwnRelease(**fields, row=row)
+
+
 def _default_cpus(specs: tuple[PacketSpec, ...]) -> int:
     return min(len(specs), len(CPUS))
 

@@ -23,6 +23,7 @@ from natmodel.ops import Node
 from natmodel.release import Confirmed, Fate, Release, absent
 from natmodel.render import text
 from natmodel.scenario import Scenario
+from natmodel.scenario import with_release as with_release  # for those who look for it here
 from natmodel.schedule import Schedule, Step
 from natmodel.system import Edge, Move, State, System
 from natmodel.trace import trace_of
@@ -266,26 +267,6 @@ class _Said:
 
     def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
         printer.text(self._make())
-
-
-# ── own releases ────────────────────────────────────────────────────────────────────────────────
-
-
-@attrs.frozen(kw_only=True)
-class _OwnRelease(Scenario):
-    """A scenario on a kernel that is in no table."""
-
-    row: Release
-
-    @property
-    def release(self) -> Release:
-        return self.row
-
-
-def with_release(scenario: Scenario, row: Release) -> Scenario:
-    """The scenario, run by `row`.  `check` and `replay` take it like any other."""
-    fields = {a.name: getattr(scenario, a.name) for a in attrs.fields(Scenario) if a.init}
-    return _OwnRelease(**fields, row=row)
 
 
 # ── choices ─────────────────────────────────────────────────────────────────────────────────────

@@ -56,6 +56,8 @@ class What(Enum):
     CONFIRM = "confirm"
     AT_ONCE = "choose+confirm"
     LINK = "link REPLY"
+    LOCK = "lock"
+    UNLOCK = "unlock"
     BYSOURCE = "bysource"
     BYSOURCE_ADD = "bysource add"
     BYSOURCE_WRITE = "bysource write"
@@ -77,6 +79,10 @@ class What(Enum):
 
 
 _OPS: Final[dict[type, What]] = {
+    # the kernels' own locks are taken inside of sections
+    ops.LockBuckets: What.LOCK,
+    ops.LockTable: What.LOCK,
+    ops.UnlockBuckets: What.UNLOCK,
     ops.ReadBysource: What.BYSOURCE,
     ops.BysourceAdd: What.BYSOURCE_ADD,
     ops.BysourceWrite: What.BYSOURCE_WRITE,
