@@ -47,6 +47,8 @@ BROKEN_PIPE: Final = 141
 
 # More states than this need more memory than one would give without having been asked.
 MOST_STATES: Final = 1_000_000
+# The same for each cell of a sweep, of which as many are searched at once as there are cores.
+MOST_STATES_EACH: Final = 200_000
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -87,12 +89,7 @@ class _Seconds(click.FloatRange):
         return seconds
 
 
-_scenario_options = _options(
-    click.argument("scenario_file", required=False),
-    click.option(
-        "--kernel", metavar="RELEASE", help="A row of `natmodel releases`, or what uname says."
-    ),
-    click.option("--nat", multiple=True, metavar="RULE", help="A NAT rule, or none.  Repeatable."),
+_more_scenario_options = _options(
     click.option(
         "--packet", multiple=True, metavar="PACKET", help="A connection's first.  Repeatable."
     ),
@@ -116,6 +113,15 @@ _scenario_options = _options(
     ),
 )
 
+_scenario_options = _options(
+    click.argument("scenario_file", required=False),
+    click.option(
+        "--kernel", metavar="RELEASE", help="A row of `natmodel releases`, or what uname says."
+    ),
+    click.option("--nat", multiple=True, metavar="RULE", help="A NAT rule, or none.  Repeatable."),
+    _more_scenario_options,
+)
+
 _output_options = _options(
     click.option(
         "--format", type=click.Choice(["text", "json"]), default="text", help="Of stdout."
@@ -128,6 +134,10 @@ _output_options = _options(
         help="Columns; at least 80 and as many as the terminal has unless given.",
     ),
     click.option("-o", "--output", metavar="FILE", help="Write there instead of to stdout."),
+)
+
+_jobs_option = click.option(
+    "--jobs", type=click.IntRange(1, 1024), metavar="N", help="Processes; one a core unless given."
 )
 
 
@@ -144,6 +154,7 @@ def natmodel(context: click.Context) -> Result | None:
       natmodel check             can a SYN be dropped?  Two pods, one MASQUERADE
       natmodel check --help      other rules, packets and kernels
       natmodel odds              how probable is a drop, exactly?
+      natmodel sweep ...         the same of many kernels and rules at once
       natmodel replay ...        walk one schedule step by step
       natmodel conform FILE      hold the model against recorded kernel runs
       natmodel releases          the kernels that it knows
@@ -327,21 +338,116 @@ class _Progress:
             rate = (len(found.seen) - self._before) / max(now - self._began, 0.001)
             waiting = len(found.layers[-1]) - found.at + len(found.after)
             steps = f"step {found.depth + 1} of about {max(self._steps, found.depth + 1)}"
-            self._say(
+            _say(
+                self._stream,
                 f"\r\033[K{len(found.seen)} states seen, {waiting} to go on from, "
-                f"{rate:.0f}/s, {steps}"
+                f"{rate:.0f}/s, {steps}",
             )
 
     def __exit__(self, *_: object) -> None:
         if self._shown:
-            self._say("\r\033[K")
+            _say(self._stream, "\r\033[K")
 
-    def _say(self, text: str) -> None:
-        """A terminal that is gone does not end the search."""
-        assert self._stream is not None
-        with suppress(OSError):
-            self._stream.write(text)
-            self._stream.flush()
+
+# ── sweep ───────────────────────────────────────────────────────────────────────────────────────
+
+
+@natmodel.command("sweep", short_help="Check many kernels, rules and numbers of packets at once.")
+@click.argument("scenario_file", required=False)
+@click.option("--kernel", multiple=True, metavar="KERNELS", help="A, A..B or all.  Repeatable.")
+@click.option("--nat", multiple=True, metavar="RULE", help="One of the alternatives.  Repeatable.")
+@click.option(
+    "--packets", multiple=True, type=int, metavar="N", help="Pods to one server.  Repeatable."
+)
+@_more_scenario_options
+@click.option("--outcomes", is_flag=True, help="Also all of them, with shortest schedules.")
+@click.option(
+    "--max-states",
+    type=click.IntRange(1),
+    metavar="N",
+    default=MOST_STATES_EACH,
+    show_default=True,
+    help="Give a cell up after so many.",
+)
+@click.option("--slice", metavar="I/N", help="Only every Nth cell, from the Ith on.")
+@click.option("--keep", metavar="FILE", help="Go on from there; add each answer as it comes.")
+@_jobs_option
+@click.option("--format", type=click.Choice(["text", "json"]), default="text", help="Of stdout.")
+@click.option("-o", "--output", metavar="FILE", help="Write there instead of to stdout.")
+def sweep_command(
+    scenario_file: str | None,
+    kernel: tuple[str, ...],
+    nat: tuple[str, ...],
+    packets: tuple[int, ...],
+    outcomes: bool,
+    max_states: int,
+    slice: str | None,
+    keep: str | None,
+    jobs: int | None,
+    format: str,
+    output: str | None,
+    **more: Any,
+) -> Result:
+    """Check many scenarios: each kernel with each NAT rule and each number of packets.
+
+    Prints for each of them, its cell: the verdict, the steps of a shortest schedule
+    that drops a packet, the most packets that one schedule drops, the states, and
+    the probability that some packet is dropped if any cpu is as likely to be next.
+
+    \b
+    natmodel sweep --kernel all
+    natmodel sweep --kernel 4.19.66..5.0.1 --nat masquerade \\
+                   --nat 'masquerade random-fully' --packets 2 --packets 3
+    natmodel sweep --kernel all --slice 2/8 --keep 2.kept
+
+    The report is the same to the byte however many processes there are.  With
+    --keep a sweep that is killed goes on where it was.  docs/cluster.md says how
+    to use more than one machine.
+
+    RULE, PACKET and the rest are those of `natmodel check`.
+
+    Exit codes: 0 no packet is dropped in any cell, 1 one is, 2 bad input, 3 some
+    cell is not decided.
+    """
+    from natmodel import sweep
+
+    _try_to_write(output)
+    base = None if scenario_file is None else Scenario.from_file(scenario_file)
+    asks = (*sweep.USUAL_ASKS, "outcomes") if outcomes else sweep.USUAL_ASKS
+    cells = sweep.cells_of(base, kernels=kernel, nats=nat, numbers=packets, asks=asks, **more)
+    cells = cells if slice is None else sweep.slice_of(cells, slice)
+    with _CellProgress(sys.stderr) as progress:
+        report = sweep.run_here(
+            cells, jobs or _cores(), limits=Limits(max_states), keep=keep, progress=progress
+        )
+    if format == "json":
+        return _json(report.to_data(), report.exit_code, output)
+    return Result(tuple(map(Line, report.text().splitlines())), report.exit_code, output)
+
+
+class _CellProgress:
+    """How many cells are done, on one line that is wiped in the end; nothing if nobody looks."""
+
+    def __init__(self, stream: TextIO | None) -> None:
+        self._stream = stream
+
+    def __enter__(self) -> Callable[[int, int], None] | None:
+        return self._show if _is_terminal(self._stream) else None
+
+    def _show(self, done: int, of: int) -> None:
+        _say(self._stream, f"\r\033[K{done} of {of} cells")
+
+    def __exit__(self, *_: object) -> None:
+        if _is_terminal(self._stream):
+            _say(self._stream, "\r\033[K")
+
+
+def _say(stream: TextIO | None, text: str) -> None:
+    """A terminal that is gone does not end the work."""
+    assert stream is not None
+    with suppress(OSError):
+        stream.write(text)
+        stream.flush()
 
 
 # ── replay ──────────────────────────────────────────────────────────────────────────────────────
@@ -501,9 +607,7 @@ def _odds_data(odds: Odds) -> dict[str, Any]:
 
 @natmodel.command("conform", short_help="Hold the model against recorded kernel runs.")
 @click.argument("files", nargs=-1, required=True, metavar="FILE...")
-@click.option(
-    "--jobs", type=click.IntRange(1, 1024), metavar="N", help="Processes; one a core unless given."
-)
+@_jobs_option
 def conform_command(files: tuple[str, ...], jobs: int | None) -> Result:
     """Play recorded vectors and compare field by field.
 

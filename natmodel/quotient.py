@@ -66,7 +66,8 @@ class Quotient:
         if self._lone is not None:
             while complete and self._lone.learns():
                 complete = self._grow(limits, began)
-            self.order()
+            if complete:
+                self.order()
         if self.rotation is not None:
             try:
                 self.rotation.check(self._pairs())

@@ -54,10 +54,11 @@ census schedulers
 odds
 verdict fields
 checkpoint
+kept
 trace vectors live release_text
 kernel_vectors live_outcomes live_fill
 render live_conform
-conform
+conform sweep
 testing
 cli
 __main__

@@ -82,6 +82,11 @@ def test_how_much_is_left(work: Workload) -> None:
     assert (len(graph.states), most_drops(graph)) == PINNED[work]
 
 
+def test_a_graph_that_a_limit_has_cut_off_says_so() -> None:
+    work = Workload(6, 8, 0, "fixed")
+    assert not Quotient(work.calls(), work.world(), lone=True).grow(Limits(states=20))
+
+
 def test_a_circle_is_refused() -> None:
     work = Workload(2, 2, 0, "fixed")
     graph = Quotient([spin(work.window)] * 2, work.world(), lone=True)
