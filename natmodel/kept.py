@@ -29,17 +29,25 @@ class Kept:
         self._file: Final = Path(file)
         self._natmodel: Final = f"{__version__} {source_digest()}"
         self._found: Final[dict[str, list[Any]]] = {}
-        try:
-            self._file.touch()
-            text = self._file.read_bytes()
-        except (OSError, ValueError) as error:
-            raise self._refused(error) from None
-        if not (text.startswith(_BEGIN) or _BEGIN.startswith(text)):
-            raise BadInput(f"keep {self._file}: it holds something else than a sweep's answers")
+        text = self._text()
         for line in text.split(b"\n"):
             self._read(line)
         # The next line must not become part of one that is not whole.
         self._before = b"" if not text or text.endswith(b"\n") else b"\n"
+
+    def _text(self) -> bytes:
+        try:
+            with open(self._file, "ab+") as stream:
+                stream.seek(0)
+                text = stream.read()
+                if text.startswith(_BEGIN):
+                    return text
+                if not _BEGIN.startswith(text):
+                    raise BadInput(f"keep {self._file}: it holds something else than answers")
+                stream.truncate(0)  # the first line was cut off before it said what it is
+                return b""
+        except (OSError, ValueError) as error:
+            raise self._refused(error) from None
 
     def _read(self, line: bytes) -> None:
         try:

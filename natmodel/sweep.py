@@ -309,13 +309,16 @@ def cells_of(
     for kernel in rows:
         for nat, packet in product(rules, packets or [tuple(more.get("packet", ()))]):
             given = more | {"packet": packet, "nat": nat}
-            try:
-                scenario = Scenario.from_arguments(kernel, base=base, **given)
-            except BadInput as refused:
-                where = "" if kernel is None else f"kernel {shown(kernel)}: "
-                raise BadInput(f"{where}{refused}") from None
-            found[Cell(scenario, tuple(asks))] = None
+            found[Cell(_scenario(kernel, base, given), tuple(asks))] = None
     return list(found)
+
+
+def _scenario(kernel: str | None, base: Scenario | None, given: dict[str, Any]) -> Scenario:
+    try:
+        return Scenario.from_arguments(kernel, base=base, **given)
+    except BadInput as refused:
+        where = "" if kernel is None else f"kernel {shown(kernel)}: "
+        raise BadInput(f"{where}{refused}") from None
 
 
 def _pods(number: int) -> tuple[Any, ...]:
