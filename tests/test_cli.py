@@ -310,7 +310,7 @@ def test_an_unreadable_file_is_named(tmp_path: Path) -> None:
 
 OPTIONS = "--kernel --nat --packet --cpus --occupied --schedule --width --boot --rover --outside -o"
 WORDS = st.sampled_from(
-    [*OPTIONS.split(), "--jobs", "check", "replay", "conform", "releases", "--", "\n\0"]
+    [*OPTIONS.split(), "--jobs", "check", "replay", "conform", "releases", "sweep", "--", "\n\0"]
 )
 
 
