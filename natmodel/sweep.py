@@ -20,7 +20,7 @@ from concurrent.futures import BrokenExecutor, Executor, as_completed
 from contextlib import contextmanager, suppress
 from fractions import Fraction
 from functools import reduce
-from itertools import product
+from itertools import groupby, product
 from typing import Any, Final, TypeAlias
 
 import attrs
@@ -530,14 +530,10 @@ class Report:
         widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
         head, *rows = [_row_text(columns, row, widths) for row in cells]
         lines: list[str] = []
-        for n, (cell, _) in enumerate(items):
-            premises = _premises(cell)
-            if n == 0 or premises != _premises(items[n - 1][0]):
-                text = " ".join(map(shlex.join, premises))
-                lines += [*textwrap.wrap(text, WIDTH, subsequent_indent="  "), head]
-            lines.append(rows[n])
-            if n + 1 == len(items) or premises != _premises(items[n + 1][0]):
-                lines.append("")
+        for premises, group in groupby(
+            zip(items, rows, strict=True), lambda row: _premises(row[0][0])
+        ):
+            lines += [*_premises_lines(premises), head, *(row for _, row in group), ""]
         return "\n".join([*lines, self._sum()]) + "\n"
 
     def _sum(self) -> str:
@@ -567,6 +563,11 @@ def _premises(cell: Cell) -> tuple[tuple[str, str], ...]:
         hidden.add("--packet")
     pairs = zip(flags[::2], flags[1::2], strict=True)
     return tuple(pair for pair in pairs if pair[0] not in hidden)
+
+
+def _premises_lines(premises: Iterable[Iterable[str]]) -> list[str]:
+    text = " ".join(map(shlex.join, premises))
+    return textwrap.wrap(text, WIDTH, subsequent_indent="  ", break_on_hyphens=False)
 
 
 def _place(cell: Cell) -> tuple[Any, ...]:
@@ -639,4 +640,5 @@ def _row_text(columns: Iterable[_Column], cells: Iterable[str], widths: Iterable
         text.ljust(width) if column.name in _WORDS else text.rjust(width)
         for column, text, width in zip(columns, cells, widths, strict=True)
     ]
-    return "  ".join(texts).rstrip()
+    gap = "  " if sum(map(len, texts)) + 2 * len(texts) - 2 <= WIDTH else " "
+    return gap.join(texts).rstrip()
