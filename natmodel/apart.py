@@ -29,6 +29,7 @@ its classes (natmodel.draws): in one class, what is near looks the same.
 
 from __future__ import annotations
 
+import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
@@ -40,7 +41,8 @@ from typing import Any, Final, TypeAlias
 import attrs
 
 from natmodel import draws, ops
-from natmodel.ops import Call
+from natmodel.explore import NO_LIMITS, Limits, over
+from natmodel.ops import NO_FOOTPRINT, Call, Footprint
 from natmodel.quotient import links
 from natmodel.symmetry import symmetry_of
 from natmodel.system import Edge, State, System, is_drop
@@ -57,15 +59,20 @@ class NotApart(Exception):
     """The packets are not of the kind that this method is for: why, in one line."""
 
 
-class TooMany(Exception):
-    """More groups would have to be looked at than was allowed."""
+class GivenUp(Exception):
+    """A limit was reached."""
 
 
 class Apart:
     """The odds of a scenario whose packets each draw one start."""
 
-    def __init__(self, calls: Sequence[Call[Any]], world: World, most: int | None = None) -> None:
-        """Raises NotApart.  `most`: the methods raise TooMany rather than look at more groups."""
+    def __init__(
+        self, calls: Sequence[Call[Any]], world: World, limits: Limits = NO_LIMITS
+    ) -> None:
+        """Raises NotApart, and so do the methods; if a limit is reached they raise GivenUp.
+
+        `groups` counts the groups of packets that were looked at, `states` the states of them all.
+        """
         self._system: Final = System(calls, world, lazy=False, touching=True)
         self._calls: Final = calls
         hashing = world.background.hashing
@@ -73,16 +80,20 @@ class Apart:
             raise NotApart("a path is not declared blind")
         if hashing.bucket or hashing.bysource_bucket or hashing.secure_port:
             raise NotApart("hash keys are known")
+        if world.timers is not None:
+            raise NotApart("a timer fires when nobody has anything to do, wherever they are")
         first = {self._first_draw(cpu) for cpu in range(len(calls))}
         if len(first) != 1:
             raise NotApart("the packets draw from different windows")
         self._draw: Final = first.pop()
         self._below: Final = range_of_draw(self._draw)
-        self._most: Final = most
+        self._limits: Final = limits
+        self._began: Final = time.monotonic()
         self._drawn: Final[set[int]] = set()
         self._taped: Final[dict[tuple[int, int, int], list[Edge]]] = {}
         self._values: Final[dict[Any, Value]] = {}
-        self.groups_seen = 0
+        self.groups = self.states = 0
+        self._must_be_apart()
 
     def drops(self) -> Value:
         """P(n packets are dropped) for n = 0, 1, ..., under the uniform scheduler."""
@@ -114,6 +125,28 @@ class Apart:
                 raise NotApart("a packet draws no start, or something else first")
             t, w = edges[0][:2]
 
+    def _must_be_apart(self) -> None:
+        """Hold two packets far from each other to what is claimed of them, by the steps' footprints."""
+        starts = [start for start, _ in self.classes]
+        far = [at for at in combinations(starts, 2) if not self._is_one_group(at)][:1]
+        for cpus in combinations(range(len(self._calls)), 2):
+            for at in far:
+                one, other = (
+                    self._touched(cpu, start) for cpu, start in zip(cpus, at, strict=True)
+                )
+                if one.meets(other):
+                    raise NotApart("packets meet whose keys are far from each other")
+
+    def _touched(self, cpu: int, start: int) -> Footprint:
+        """All that the packet touches if it is alone."""
+        initial, footprint = self._system.initial, NO_FOOTPRINT
+        todo: list[State] = [(initial[cpu], initial[-1])]
+        for state in todo:
+            for t, w, answer, _ in self._edges(state, 0, start):
+                footprint |= answer.footprint
+                todo.append((t, w))
+        return footprint
+
     @cached_property
     def _labels(self) -> dict[int, draws.Label]:
         world, context = self._system.worlds[self._system.initial[-1]], self._context
@@ -124,9 +157,16 @@ class Apart:
         return self._system.context(self._system.initial, 0)
 
     @cached_property
-    def _classes(self) -> draws.Classes:
+    def classes(self) -> draws.Classes:
+        """The starts that can be told apart, with their odds."""
         world = self._system.worlds[self._system.initial[-1]]
         return draws.lazy(world, self._draw, self._context)
+
+    @cached_property
+    def _walks(self) -> dict[int, Fraction]:
+        """One start for each walk that there is, with its odds."""
+        world = self._system.worlds[self._system.initial[-1]]
+        return dict(draws.eager(world, self._draw))
 
     def _walk(self, start: int, packets: int) -> tuple[int, ...]:
         """The keys (residues) that one of so many packets can come to from there."""
@@ -153,7 +193,7 @@ class Apart:
     def _comers(self) -> dict[int, list[int]]:
         """Key that is free -> the starts of those that can come to it."""
         comers: dict[int, list[int]] = defaultdict(list)
-        for start in range(self._below):
+        for start in self._walks:
             for key in self._frees(start, len(self._calls)):
                 comers[key].append(start)
         return comers
@@ -222,25 +262,26 @@ class Apart:
         key = (kind, len(cpus) if self._alike else cpus)
         if key not in self._values:
             total: Value = (Fraction(0),)
-            for start, odds in self._classes:
-                for others, ways in self._others(start, len(cpus) - 1):
+            for start, odds in self.classes:
+                for others, share in self._others(start, len(cpus) - 1):
                     starts = (start, *others)
                     if self._is_one_group(starts):
-                        weight = odds * ways / self._below ** len(others)
+                        weight = odds * share
                         psi = self._psi(tuple(zip(cpus, starts, strict=True)), kind)
                         total = _plus(total, _times((weight,), psi))
             self._values[key] = total
         return self._values[key]
 
-    def _others(self, start: int, n: int) -> Iterator[tuple[tuple[int, ...], int]]:
-        """Starts of n others near to this one, and how many orders of them are the same."""
-        if not n:
-            yield (), 1
-        elif self._alike:
-            for others in combinations_with_replacement(self._near(start), n):
-                yield others, factorial(n) // prod(map(factorial, Counter(others).values()))
-        else:
-            yield from ((others, 1) for others in product(self._near(start), repeat=n))
+    def _others(self, start: int, n: int) -> Iterator[tuple[tuple[int, ...], Fraction]]:
+        """Starts of n others near to this one, with their odds: if they are alike, in any order."""
+        near = self._near(start) if n else []
+        if not self._alike:
+            for others in product(near, repeat=n):
+                yield others, prod((self._walks[other] for other in others), start=Fraction(1))
+            return
+        for others in combinations_with_replacement(near, n):
+            orders = factorial(n) // prod(map(factorial, Counter(others).values()))
+            yield others, orders * prod((self._walks[o] for o in others), start=Fraction(1))
 
     def _psi(self, starts: _Starts, kind: _Kind) -> Value:
         if len(starts) == 1:
@@ -262,9 +303,9 @@ class Apart:
         shape = (kind, self._shape(starts))
         value = self._values.get(shape)
         if value is None:
-            self.groups_seen += 1
-            if self._most is not None and self.groups_seen > self._most:
-                raise TooMany
+            if over(self._limits, self.states, self._began):
+                raise GivenUp
+            self.groups += 1
             value = self._values[shape] = self._evaluated(starts, kind)
         return value
 
@@ -295,6 +336,7 @@ class Apart:
             todo.pop()
             if state not in values:
                 values[state] = kind.value(state, choices[state], values)
+        self.states += len(values)
         return values[first]
 
     def _choices(self, state: State, starts: _Starts, kind: _Kind) -> list[list[Edge]]:

@@ -124,12 +124,14 @@ class Label:
 
 
 def labels_of(world: World, window: Window, context: Context, below: int = U16) -> dict[int, Label]:
-    """Residue -> label, for every key of the window that somebody holds, names, or walks from."""
-    labels: dict[int, Label] = {}
-    for residue in _named(world, window, context, below):
-        labels[residue] = Label(False, ("named", residue))
+    """Residue -> label, for every key of the window that somebody holds, names, or walks from.
+
+    A key that a CPU names is told from others whether it is occupied or not: its walk goes on from there.
+    """
+    named = set(_named(world, window, context, below))
+    labels = {residue: Label(False, ("named", residue)) for residue in named}
     for residue, name in _occupied(world, window, context):
-        labels[residue] = Label(True, name)
+        labels[residue] = Label(True, ("named", residue) if residue in named else name)
     return labels
 
 

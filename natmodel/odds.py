@@ -10,6 +10,7 @@ from typing import Final
 
 import attrs
 
+from natmodel.apart import Apart, GivenUp, NotApart
 from natmodel.errors import BadInput
 from natmodel.explore import NO_LIMITS, Limits
 from natmodel.quotient import Quotient
@@ -21,6 +22,8 @@ __all__ = ["Odds", "best", "drops", "ends", "odds_of", "on_arrival", "worst"]
 
 # ms after a packet was sent first; never, for one that was dropped each time.
 NEVER: Final = None
+# Of more starts than these, packets that cannot meet are weighed apart.
+MANY: Final = 16
 
 
 @attrs.frozen
@@ -34,7 +37,8 @@ class Odds:
     where SYNs are sent again: P(the last packet is through after so many ms), None for never.
 
     All are None if a limit was reached first: `complete` is False then.  `states` is how many classes of
-    states were weighed.
+    states were weighed; where packets that cannot meet were weighed apart, how many of all the `groups`
+    that can.
     """
 
     scenario: Scenario
@@ -47,6 +51,7 @@ class Odds:
     share: Fraction | None = None
     arrivals: tuple[Fraction, ...] | None = None
     delays: Mapping[int | None, Fraction] | None = None
+    groups: int | None = None
 
     @property
     def exit_code(self) -> int:
@@ -65,19 +70,33 @@ def odds_of(
     """
     if share is not None:
         _must_arrive(scenario)
+    ways = [_by_states, _by_groups]
+    if _has_many_starts(scenario):
+        ways.reverse()
+    found = (way(scenario, limits, share) for way in ways)
+    given_up = Odds(scenario, complete=False, states=limits.states or 0)
+    return next((odds for odds in found if odds is not None), given_up)
+
+
+def _has_many_starts(scenario: Scenario) -> bool:
+    """Do the packets draw starts, of which so many can be told apart that pairs of them are too many?"""
+    try:
+        return len(Apart(scenario.threads(), scenario.world()).classes) > MANY
+    except NotApart:
+        return False
+
+
+def _by_states(scenario: Scenario, limits: Limits, share: Fraction | None) -> Odds | None:
+    """From the graph of all states; None if a limit was reached."""
     calls, world = scenario.threads(), scenario.world()
     graph = Quotient(calls, world, lazy=True)
     together = Quotient(calls, world, lazy=True, together=True)
-    states = 0
-    for each in (graph, together):
-        complete = each.grow(limits)
-        states += len(each.states)
-        if not complete:
-            return Odds(scenario, complete=False, states=states)
+    if not (graph.grow(limits) and together.grow(limits)):
+        return None
     return Odds(
         scenario,
         complete=True,
-        states=states,
+        states=len(graph.states) + len(together.states),
         uniform=drops(graph),
         overlap=drops(together),
         worst=worst(graph),
@@ -86,6 +105,27 @@ def odds_of(
         arrivals=None if share is None else on_arrival(calls, world, share),
         delays=_delays(graph) if scenario.retransmit else None,
     )
+
+
+def _by_groups(scenario: Scenario, limits: Limits, share: Fraction | None) -> Odds | None:
+    """From groups of packets that can meet; None if they are not of that kind, or at a limit."""
+    calls, world = scenario.threads(), scenario.world()
+    try:
+        apart = Apart(calls, world, limits)
+        return Odds(
+            scenario,
+            complete=True,
+            uniform=apart.drops(),
+            overlap=apart.overlapped(),
+            worst=apart.worst(),
+            best=apart.best(),
+            share=share,
+            arrivals=None if share is None else on_arrival(calls, world, share),
+            states=apart.states,
+            groups=apart.groups,
+        )
+    except (NotApart, GivenUp):
+        return None
 
 
 def _must_arrive(scenario: Scenario) -> None:

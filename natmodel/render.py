@@ -725,8 +725,10 @@ def odds_lines(odds: Odds, width: int = USUAL_WIDTH) -> Iterator[Line]:
             for label, p in distribution:
                 yield from _probability(label, p, width)
         yield Line("")
-    given_up = "" if odds.complete else " when it was given up"
-    for label, what in (("bound", odds.scenario.bound()), ("states", f"{odds.states}{given_up}")):
+    states = f"{odds.states}" if odds.complete else f"more than {odds.states}: it was given up"
+    if odds.groups is not None:
+        states += f", of {odds.groups} groups of packets that can meet"
+    for label, what in (("bound", odds.scenario.bound()), ("states", states)):
         yield from _wrapped(f"{_INDENT}{label:<9}", what, width)
 
 

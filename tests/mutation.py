@@ -153,6 +153,9 @@ EQUIVALENT: Final[dict[str, str]] = {
     "nf_nat_l4proto_unique_tuple: 65536 -> 65537 in (True, 0, 65536)": "offsets end at 65,535",
     "nf_nat_l4proto_unique_tuple: swap 'if t.protonum in (IPPROTO_ICMP, IPPROTO_ICMPV6):' and "
     "'if t.protonum == IPPROTO_GRE:'": "a packet has one protocol",
+    "nf_nat_l4proto_unique_tuple: swap 'if not ct.has_master:' and 'first, size = key_window(r)'": (
+        "local values"
+    ),
     "nf_nat_l4proto_unique_tuple: drop 255 of r.min_proto & 255": "a candidate is cut to 16 bits",
     "nf_nat_l4proto_unique_tuple: swap 'first = r.min_proto >> 8 | (r.min_proto & 255) << 8' and "
     "'size = u32(r.max_proto - r.min_proto + 1)'": "local values",

@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 
 from natmodel import draws
 from natmodel.draws import U16, Label, every_walk, neighbourhoods
+from natmodel.quotient import Quotient
+from natmodel.schedulers import worst
 from natmodel.system import System
 from natmodel.verdict import replay
 from tests.exploring import explore, fates, reachable, scenario
@@ -135,3 +137,14 @@ def test_no_limit_is_drawn_where_no_chain_can_reach_it(boot: str | None) -> None
     s = scenario("6.12.117", ports=(1025,), boot=boot)
     system = System(s.threads(), s.world())
     assert not any(move.answer.draws for state in reachable(system) for move in system.moves(state))
+
+
+def test_a_walk_inside_an_occupied_run_is_told_from_others() -> None:
+    """Two holes in one run of strangers: who walks towards the one does not come to the other."""
+    s = scenario("6.12.117", "snat to 203.0.113.1:4000-4006 random-fully", occupied=("4001,4004",))
+    odds = []
+    for lazy in (True, False):
+        graph = Quotient(s.threads(), s.world(), lazy=lazy)
+        assert graph.grow()
+        odds.append(worst(graph))
+    assert odds[0] == odds[1]

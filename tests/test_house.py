@@ -50,7 +50,7 @@ rotation
 scenario
 explore lone
 quotient dpor
-census schedulers
+census schedulers apart
 odds
 verdict fields
 checkpoint
