@@ -180,11 +180,6 @@ def test_what_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None
     assert STORM.missing() == "not installed: stormpy"
 
 
-def test_a_question_that_nobody_can_answer_is_no_run() -> None:
-    result = rows.measured(Row("what is it", TWO, says("{}")), 1)
-    assert (result.ours, result.why_not) == ((), "nobody asks what is it yet")
-
-
 def test_every_answer_has_to_be_one() -> None:
     assert rows.compared("", [{"a": 1, "b": 2}, {"a": 1}]) == ({"a": 1}, {"b": 2})
     with pytest.raises(Disagreement, match="x: a is 1, or 2"):

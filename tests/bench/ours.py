@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""`python -m tests.bench.ours QUESTION T R K MODE`: natmodel's answer about natclash(T, R, K, mode)."""
+"""One answer of natmodel about natclash(T, R, K, mode), as a process of its own.
+
+    python -m tests.bench.ours QUESTION T R K MODE [SEED]
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,6 @@ import json
 import sys
 from collections.abc import Callable
 from importlib import import_module
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Final, cast
 
 from tests.bench.natclash import Mode, Workload
@@ -40,6 +42,21 @@ def odds(work: Workload) -> Answers:
     return {"uniform": str(1 - odds.drops(graph)[0]), "worst": str(odds.worst(graph))}
 
 
+def lone(work: Workload) -> Answers:
+    """The most drops, by lone steps."""
+    graph = import_module("natmodel.quotient").Quotient(work.calls(), work.world(), lone=True)
+    graph.grow()
+    return {"drops": import_module("natmodel.census").most_drops(graph)}
+
+
+def apart(work: Workload) -> Answers:
+    """P(some drop) by groups of packets that can meet: uniform, or worst; shown by 12 digits."""
+    found = import_module("natmodel.apart").Apart(work.calls(), work.world())
+    if work.occupied:
+        return {"uniform": f"{float(1 - found.drops()[0]):.12g}"}
+    return {"worst": f"{float(found.worst()):.12g}"}
+
+
 def clusters(work: Workload) -> Answers:
     """P(some drop) for the uniform scheduler by the closed form: a fraction, shown by 12 digits."""
     exact = import_module("natmodel.clusters").drop_odds(work.packets, work.ports)
@@ -51,21 +68,16 @@ QUESTIONS: Final[dict[str, Callable[[Workload], Answers]]] = {
     "sorted": merged,
     "odds": odds,
     "clusters": clusters,
+    "lone": lone,
+    "apart": apart,
 }
-# Modules that are not there everywhere.  `lone` has no question above yet.
-NEEDED: Final = {"clusters": "natmodel.clusters", "lone": "natmodel.lone"}
 
 
-def missing(question: str) -> str | None:
-    """Why the question cannot be asked, if it cannot."""
-    module = NEEDED.get(question)
-    if module is not None and find_spec(module) is None:
-        return f"there is no {module} yet"
-    return None if question in QUESTIONS else f"nobody asks {question} yet"
-
-
-def main(question: str, packets: str, ports: str, occupied: str, mode: str) -> None:
-    work = Workload(int(packets), int(ports), int(occupied), cast(Mode, mode))
+def main(
+    question: str, packets: str, ports: str, occupied: str, mode: str, seed: str | None = None
+) -> None:
+    t, r, k = map(int, (packets, ports, occupied))
+    work = Workload(t, r, k, cast(Mode, mode), seed=None if seed is None else int(seed))
     print(json.dumps(QUESTIONS[question](work)))
 
 

@@ -7,12 +7,11 @@ the less there is to look at.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from importlib import import_module
-from importlib.util import find_spec
+from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
 from natmodel.census import census
+from natmodel.dpor import Dpor
 from natmodel.explore import Limits
 from natmodel.ops import Call
 from natmodel.quotient import Quotient
@@ -73,8 +72,8 @@ def line(race: Race, limits: Limits) -> list[str]:
         states,
         _classes(race, limits, lazy=False) if small else NOT_THERE,
         _classes(race, limits, lazy=True),
-        NOT_THERE,  # natmodel.lone
-        _where("natmodel.dpor", _traces, race, limits) if small else NOT_THERE,
+        _lone(race, limits) if small else NOT_THERE,
+        _traces(race, limits) if small else NOT_THERE,
     ]
 
 
@@ -90,18 +89,15 @@ def _classes(race: Race, limits: Limits, *, lazy: bool) -> str:
     return _number(len(graph.states), complete)
 
 
-def _traces(dpor: Any, race: Race, limits: Limits) -> str:
-    found = dpor.Dpor(*race.asked()).run(limits)
+def _lone(race: Race, limits: Limits) -> str:
+    graph = Quotient(*race.asked(), lone=True)
+    complete = graph.grow(limits)
+    return _number(len(graph.states), complete)
+
+
+def _traces(race: Race, limits: Limits) -> str:
+    found = Dpor(*race.asked()).run(limits)
     return _number(found.traces, found.complete)
-
-
-def _where(
-    module: str, counted: Callable[[Any, Race, Limits], str], race: Race, limits: Limits
-) -> str:
-    """A count by a module that is not there everywhere."""
-    if find_spec(module) is None:
-        return NOT_THERE
-    return counted(import_module(module), race, limits)
 
 
 def _number(number: int, complete: bool) -> str:
