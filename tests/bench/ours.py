@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """One answer of natmodel about natclash(T, R, K, mode), as a process of its own.
 
-    python -m tests.bench.ours QUESTION T R K MODE [SEED]
+python -m tests.bench.ours QUESTION T R K MODE [SEED]
 """
 
 from __future__ import annotations
