@@ -121,6 +121,8 @@ EQUIVALENT: Final[dict[str, str]] = {
         "a queue holds tracked packets only"
     ),
     "nf_hooks: swap 'if todo == INVALID:' and 'if todo in (KILL, REPEAT):'": "it is one of them",
+    "nf_hooks: swap 'if todo in (KILL, REPEAT):' and 'if ct.orig.protonum in (IPPROTO_UDP, "
+    "IPPROTO_UDPLITE) and (not ct.status & IPS_SEEN_REPLY):'": "only TCP's tracker kills",
     "nf_hooks: swap 'if skb.direction == IP_CT_DIR_REPLY:' and 'ct = refreshed(ct, skb.th)'": (
         "status and timeout"
     ),

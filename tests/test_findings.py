@@ -253,6 +253,17 @@ def only_one_answer_comes_back(k: Release) -> bool:
     return answered == [True, False]
 
 
+def test_an_answer_to_a_reply_only_entry_keeps_what_the_entry_was() -> None:
+    """SPEC f: it sets SEEN_REPLY, and no bit is lost (nf_conntrack_udp_refresh_unreplied)."""
+    k = RELEASES["5.8.1"]
+    first, other = (entry(UDP, UDP.with_dst(server), server) for server in (21, 22))
+    clash = attrs.evolve(other, status=other.status & ~IPS_CONFIRMED)
+    world = follow(k.confirm(k, clash, 0), world_of(k, first), lambda _: 0).world
+    ct = follow(resolve_normal_ct(k, Skb(9, other.reply)), world, lambda _: 0).result.ct
+    assert ct.status & DONE == DONE
+    assert ct.status & IPS_SEEN_REPLY
+
+
 def a_reverse_clash_after_an_answer_changes_the_port(k: Release) -> bool:
     """An entry that has seen its answer, and the other side begins anew from the same two ports."""
     theirs = nf_ct_invert_tuple(UDP)

@@ -25,7 +25,7 @@ from natmodel.paths.nf_conntrack_proto_tcp import (
     tcp_timeout,
 )
 from natmodel.paths.nf_conntrack_proto_tcp import after as is_after
-from natmodel.paths.nf_hooks import resolve_normal_ct
+from natmodel.paths.nf_hooks import nf_nat_initialized, resolve_normal_ct
 from natmodel.release import Release, Skb
 from natmodel.releases import RELEASES
 from natmodel.router import (
@@ -51,14 +51,17 @@ from natmodel.values import (
     IPPROTO_UDP,
     IPS_ASSURED,
     IPS_CONFIRMED,
+    IPS_DST_NAT_DONE,
     IPS_DYING,
     IPS_SEEN_REPLY,
+    IPS_SRC_NAT_DONE,
     NF_DROP,
     NF_NAT_RANGE_MAP_IPS,
     NF_NAT_RANGE_PROTO_SPECIFIED,
     TCP_STATES,
     Conn,
     CtTuple,
+    Manip,
     NatRange,
     TcpHdr,
     nf_ct_invert_tuple,
@@ -679,3 +682,14 @@ def test_a_packet_is_released_once() -> None:
     walk.release(0)
     with pytest.raises(CannotPlay, match="twice"):
         walk.release(0)
+
+
+def test_a_connection_is_initialized_for_one_manip_or_the_other() -> None:
+    """kernel: nf_nat_initialized asks for the bit of the hook's own manip (SPEC i, every release)."""
+    for manip, own, other in (
+        (Manip.SRC, IPS_SRC_NAT_DONE, IPS_DST_NAT_DONE),
+        (Manip.DST, IPS_DST_NAT_DONE, IPS_SRC_NAT_DONE),
+    ):
+        ct = Conn(1, CtTuple(2, 6, 10, 1000, 20, 80), CtTuple(2, 6, 20, 80, 10, 1000))
+        assert nf_nat_initialized(attrs.evolve(ct, status=own), manip)
+        assert not nf_nat_initialized(attrs.evolve(ct, status=other), manip)
