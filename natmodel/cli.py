@@ -122,6 +122,18 @@ _scenario_options = _options(
     _more_scenario_options,
 )
 
+_limit_options = _options(
+    click.option(
+        "--max-states",
+        type=click.IntRange(1),
+        metavar="N",
+        default=MOST_STATES,
+        show_default=True,
+        help="Give up after so many.",
+    ),
+    click.option("--max-seconds", type=_Seconds(0), metavar="S", help="Give up after so long."),
+)
+
 _output_options = _options(
     click.option(
         "--format", type=click.Choice(["text", "json"]), default="text", help="Of stdout."
@@ -173,15 +185,7 @@ def natmodel(context: click.Context) -> Result | None:
 @_scenario_options
 @click.option("--exhaustive", is_flag=True, help="Do not stop at the first drop.")
 @click.option("--outcomes", is_flag=True, help="All of them, each with a shortest schedule.")
-@click.option(
-    "--max-states",
-    type=click.IntRange(1),
-    metavar="N",
-    default=MOST_STATES,
-    show_default=True,
-    help="Give up after so many.",
-)
-@click.option("--max-seconds", type=_Seconds(0), metavar="S", help="Give up after so long.")
+@_limit_options
 @click.option(
     "--max-memory", type=click.IntRange(1), metavar="MB", help="Give up when so much is in use."
 )
@@ -517,15 +521,7 @@ class _Time(click.ParamType):  # type: ignore[type-arg]  # generic in some versi
 @_scenario_options
 @click.option("--window", type=_Time(), metavar="T", help="Packets arrive within this time.")
 @click.option("--commit", type=_Time(), metavar="T", help="From choosing to committing.")
-@click.option(
-    "--max-states",
-    type=click.IntRange(1),
-    metavar="N",
-    default=MOST_STATES,
-    show_default=True,
-    help="Give up after so many.",
-)
-@click.option("--max-seconds", type=_Seconds(0), metavar="S", help="Give up after so long.")
+@_limit_options
 @_output_options
 def odds_command(
     window: Fraction | None,

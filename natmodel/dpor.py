@@ -39,16 +39,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from functools import reduce
-from operator import or_
 from typing import Any, Final, TypeAlias
 
 import attrs
 
 from natmodel.explore import NO_LIMITS, Limits
-from natmodel.ops import DRAWS, NO_FOOTPRINT, Atomic, Call, Footprint, Op
+from natmodel.ops import Call, Footprint
 from natmodel.system import Edge, State, System
-from natmodel.world import REPLIES, Answer, Blocked, World, flatten, footprint
+from natmodel.world import Answer, World
 
 
 @attrs.frozen
@@ -166,22 +164,6 @@ def is_within(touched: Footprint, other: Footprint) -> bool:
     return touched.writes <= other.writes and touched.reads <= other.reads | other.writes
 
 
-def waits_for(w: World, op: Op[Any]) -> Footprint:
-    """What an operation that cannot be done in `w` has looked at: it waits until that changes."""
-    if not isinstance(op, Atomic):
-        return footprint(w, op)
-    run, touched, reply = flatten(op.call), NO_FOOTPRINT, None
-    try:
-        while True:
-            inner = run.send(reply)
-            if not isinstance(inner, Op) or isinstance(inner, DRAWS):
-                raise NotImplementedError("a section that draws, and then waits")
-            touched |= footprint(w, inner)
-            reply, w = REPLIES[type(inner)](w, inner)
-    except Blocked:
-        return touched
-
-
 # ── the search ──────────────────────────────────────────────────────────────────────────────────
 
 
@@ -286,23 +268,14 @@ class Search:
         return frozenset(
             cpu
             for cpu in node.asleep | node.done
-            if sleeps_on(event, cpu, self._touched(node.state, cpu))
+            if sleeps_on(event, cpu, self._system.touched(node.state, cpu))
         )
-
-    def _touched(self, state: State, cpu: int) -> Footprint:
-        """What the CPU's next step touches, on any way; what it looks at if it has to wait."""
-        edges = self._system.edges(state, cpu)
-        if not edges:
-            op = self._system.pending(state, cpu)
-            assert op is not None
-            return waits_for(self._system.world(state), op)
-        return reduce(or_, (answer.footprint for _, _, answer, _ in edges))
 
     def give_up(self, state: State) -> None:
         """Look at the races of those who have to wait: they take no step in this schedule."""
         for cpu in range(self._system.cpus):
             if self._system.pending(state, cpu) and not self._system.edges(state, cpu):
-                self._reverse_races(cpu, self._touched(state, cpu))
+                self._reverse_races(cpu, self._system.touched(state, cpu))
 
     # ── races ───────────────────────────────────────────────────────────────────────────────────
 
@@ -339,7 +312,7 @@ class Search:
         state = node.state
         for later in apart:
             state = self._again(state, later)
-        there = self._touched(state, cpu)
+        there = self._system.touched(state, cpu)
         if not is_within(there, touched | event.answer.footprint):
             node.todo |= self._able(node.state)
         if not self._system.edges(state, cpu):

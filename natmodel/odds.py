@@ -73,9 +73,13 @@ def odds_of(
     ways = [_by_states, _by_groups]
     if _has_many_starts(scenario):
         ways.reverse()
-    found = (way(scenario, limits, share) for way in ways)
-    given_up = Odds(scenario, complete=False, states=limits.states or 0)
-    return next((odds for odds in found if odds is not None), given_up)
+    given_up: list[Odds] = []
+    for way in ways:
+        found = way(scenario, limits, share)
+        if found is not None and found.complete:
+            return found
+        given_up += [found] if found is not None else []
+    return max(given_up, key=lambda odds: odds.states)
 
 
 def _has_many_starts(scenario: Scenario) -> bool:
@@ -87,16 +91,18 @@ def _has_many_starts(scenario: Scenario) -> bool:
 
 
 def _by_states(scenario: Scenario, limits: Limits, share: Fraction | None) -> Odds | None:
-    """From the graph of all states; None if a limit was reached."""
+    """From the graph of all states."""
     calls, world = scenario.threads(), scenario.world()
     graph = Quotient(calls, world, lazy=True)
     together = Quotient(calls, world, lazy=True, together=True)
-    if not (graph.grow(limits) and together.grow(limits)):
-        return None
+    complete = graph.grow(limits) and together.grow(limits)
+    states = len(graph.states) + len(together.states)
+    if not complete:
+        return Odds(scenario, complete=False, states=states)
     return Odds(
         scenario,
         complete=True,
-        states=len(graph.states) + len(together.states),
+        states=states,
         uniform=drops(graph),
         overlap=drops(together),
         worst=worst(graph),
@@ -108,10 +114,13 @@ def _by_states(scenario: Scenario, limits: Limits, share: Fraction | None) -> Od
 
 
 def _by_groups(scenario: Scenario, limits: Limits, share: Fraction | None) -> Odds | None:
-    """From groups of packets that can meet; None if they are not of that kind, or at a limit."""
+    """From groups of packets that can meet; None if they are not of that kind."""
     calls, world = scenario.threads(), scenario.world()
     try:
         apart = Apart(calls, world, limits)
+    except NotApart:
+        return None
+    try:
         return Odds(
             scenario,
             complete=True,
@@ -124,8 +133,10 @@ def _by_groups(scenario: Scenario, limits: Limits, share: Fraction | None) -> Od
             states=apart.states,
             groups=apart.groups,
         )
-    except (NotApart, GivenUp):
+    except NotApart:
         return None
+    except GivenUp:
+        return Odds(scenario, complete=False, states=apart.states)
 
 
 def _must_arrive(scenario: Scenario) -> None:

@@ -725,7 +725,7 @@ def odds_lines(odds: Odds, width: int = USUAL_WIDTH) -> Iterator[Line]:
             for label, p in distribution:
                 yield from _probability(label, p, width)
         yield Line("")
-    states = f"{odds.states}" if odds.complete else f"more than {odds.states}: it was given up"
+    states = f"{odds.states}" if odds.complete else f"{odds.states} seen, when it was given up"
     if odds.groups is not None:
         states += f", of {odds.groups} groups of packets that can meet"
     for label, what in (("bound", odds.scenario.bound()), ("states", states)):

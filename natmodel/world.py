@@ -769,6 +769,8 @@ def _section(w: World, call: ops.Call[Any], choose: Chooser, touching: bool) -> 
             try:
                 reply, at = REPLIES[type(op)](at, op)
             except Blocked:
+                if draws:
+                    raise NotImplementedError("a section that draws, and then waits") from None
                 raise Blocked(touched) from None
 
 

@@ -15,6 +15,7 @@ from hypothesis import Phase, find, given, settings
 from hypothesis import strategies as st
 
 from natmodel import dpor
+from natmodel import system as system_module
 from natmodel.dpor import Dpor, Event, Search, Traces
 from natmodel.explore import Limits
 from natmodel.ops import (
@@ -321,7 +322,7 @@ def test_a_mutant_is_noticed_by_some_drawn_scenario(
     ("drawn", "where", "what", "mutant"),
     [
         (scripts(), dpor, "initials", everybody),
-        (scripts(), dpor, "waits_for", touching_nothing),
+        (scripts(), system_module, "waits_for", touching_nothing),
         (lookers(), dpor, "is_within", always),
         pytest.param(holders, Search, "give_up", nothing, marks=pytest.mark.slow),
     ],

@@ -9,6 +9,7 @@ from fractions import Fraction
 from itertools import combinations
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 
@@ -51,11 +52,11 @@ NEVER = ("never", Fraction(0))
 each_row = pytest.mark.parametrize("row", EACH, ids=lambda row: row.name.partition(", ")[2])
 
 
-def asked(row: Release, hosts: tuple[int, ...] = (8, 9), **more: object) -> Verdict:
-    return check(pods(row, hosts, **more), exhaustive=True)  # type: ignore[arg-type]
+def asked(row: Release, hosts: tuple[int, ...] = (8, 9), **more: Any) -> Verdict:
+    return check(pods(row, hosts, **more), exhaustive=True)
 
 
-def said(row: Release, hosts: tuple[int, ...] = (8, 9), **more: object) -> tuple[str, Fraction]:
+def said(row: Release, hosts: tuple[int, ...] = (8, 9), **more: Any) -> tuple[str, Fraction]:
     verdict = asked(row, hosts, **more)
     return verdict.quantifier.value, odds_of_a_drop(verdict.scenario)
 
