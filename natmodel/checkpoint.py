@@ -19,6 +19,7 @@ import tempfile
 import time
 from collections.abc import Mapping
 from contextlib import suppress
+from enum import Enum
 from importlib import import_module
 from pathlib import Path
 from types import FunctionType
@@ -158,7 +159,12 @@ class _Writer(pickle.Pickler):
         self._names: Final = {id(value): name for name, value in constants.items()}
 
     def persistent_id(self, value: Any) -> str | None:
-        """A path's function is known by the path that it was made into."""
+        """A path's function is known by the path that it was made into, an enum's member by its name.
+
+        Left to itself, pickle gives the latter in another way in each version of Python.
+        """
+        if isinstance(value, Enum):
+            return f"{type(value).__module__}:{type(value).__name__}:{value.name}"
         if isinstance(value, FunctionType):
             name = f"{value.__module__}:{value.__name__}"
             path = getattr(sys.modules[value.__module__], value.__name__, None)
@@ -178,12 +184,13 @@ class _Reader(pickle.Unpickler):
         self._modules: Final = {getattr(value, "__module__", None) for value in values}
 
     def persistent_load(self, name: Any) -> Any:
-        module, colon, path = name.partition(":")
-        if not colon:
+        if name in self._constants:
             return self._constants[name]
+        module, attribute, *member = name.split(":")
         if not _is_ours(module) and module not in self._modules:
             raise pickle.UnpicklingError(f"{name} is no path of the row")
-        return getattr(import_module(module), path).__wrapped__
+        found = getattr(import_module(module), attribute)
+        return found[member[0]] if member else found.__wrapped__
 
     def find_class(self, module: str, name: str) -> Any:
         if _is_ours(module) or (module, name) == ("fractions", "Fraction"):
