@@ -326,7 +326,7 @@ class _Progress:
         self._began = time.monotonic()
         self._next = self._began + 0.5
         self._shown = False
-        self._steps = 0
+        self._usual: int | None = None  # how many steps a schedule has
         self._before: int | None = None
 
     def __enter__(self) -> _Progress | None:
@@ -337,11 +337,14 @@ class _Progress:
         if self._before is None:
             self._before = len(found.seen)  # those of a checkpoint took no time
         if now >= self._next:
+            if not self._shown:
+                self._usual = usual_length(self._scenario)
             self._next, self._shown = now + 0.1, True
-            self._steps = self._steps or usual_length(self._scenario)
             rate = (len(found.seen) - self._before) / max(now - self._began, 0.001)
             waiting = len(found.layers[-1]) - found.at + len(found.after)
-            steps = f"step {found.depth + 1} of about {max(self._steps, found.depth + 1)}"
+            steps = f"step {found.depth + 1}"
+            if self._usual is not None:
+                steps += f" of about {max(self._usual, found.depth + 1)}"
             _say(
                 self._stream,
                 f"\r\033[K{len(found.seen)} states seen, {waiting} to go on from, "
@@ -413,15 +416,16 @@ def sweep_command(
     Exit codes: 0 no packet is dropped in any cell, 1 one is, 2 bad input, 3 some
     cell is not decided.
     """
-    from natmodel import sweep
+    from natmodel.cells import USUAL_ASKS, cells_of, slice_of
+    from natmodel.sweep import run_here
 
     _try_to_write(output)
     base = None if scenario_file is None else Scenario.from_file(scenario_file)
-    asks = (*sweep.USUAL_ASKS, "outcomes") if outcomes else sweep.USUAL_ASKS
-    cells = sweep.cells_of(base, kernels=kernel, nats=nat, numbers=packets, asks=asks, **more)
-    cells = cells if slice is None else sweep.slice_of(cells, slice)
+    asks = (*USUAL_ASKS, "outcomes") if outcomes else USUAL_ASKS
+    cells = cells_of(base, kernels=kernel, nats=nat, numbers=packets, asks=asks, **more)
+    cells = cells if slice is None else slice_of(cells, slice)
     with _CellProgress(sys.stderr) as progress:
-        report = sweep.run_here(
+        report = run_here(
             cells, jobs or _cores(), limits=Limits(max_states), keep=keep, progress=progress
         )
     if format == "json":

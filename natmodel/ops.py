@@ -488,10 +488,14 @@ def u16_add(a: int, b: int) -> int:
 
 @attrs.frozen(cache_hash=True)
 class RandomU16(Op[int]):
-    """A uniform u16: get_random_u16(), or prandom_u32() cut to 16 bits.  `fn` is the kernel's name."""
+    """A uniform u16: get_random_u16(), or prandom_u32() cut to 16 bits.  `fn` is the kernel's name.
+
+    `shared`: it is put where other CPUs' walks go on, too (2.6.24).
+    """
 
     fn: str
     window: Window
+    shared: bool = False
 
 
 @attrs.frozen(cache_hash=True)

@@ -77,6 +77,10 @@ class System:
     def cpus(self) -> int:
         return len(self.initial) - 1
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Without what can be had again: steps lead to the same numbers."""
+        return {**self.__dict__, "_edges": {}, "_hands": {}}
+
     def number(self, world: World) -> int:
         """The world's number."""
         number = self._world_ids.get(world)

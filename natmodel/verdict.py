@@ -205,14 +205,19 @@ def to_the_end(scenario: Scenario, schedule: Schedule) -> Schedule:
     return Schedule(tuple(steps))
 
 
-def usual_length(scenario: Scenario, tries: int = 32) -> int:
-    """The longest of a few schedules that are taken at random, always the same ones: in steps."""
+def usual_length(scenario: Scenario, tries: int = 32, most: int = 5_000) -> int | None:
+    """The longest of a few schedules that are taken at random, always the same ones: in steps.
+
+    None if that would take more steps than `most` in all.
+    """
     dice, longest = Random(0), 0
     system = System(scenario.threads(), scenario.world())
     for _ in range(tries):
         state, steps = system.initial, 0
         while moves := list(system.moves(state)):
-            state, steps = dice.choice(moves).state, steps + 1
+            if not most:
+                return None
+            state, steps, most = dice.choice(moves).state, steps + 1, most - 1
         longest = max(longest, steps)
     return longest
 

@@ -136,3 +136,9 @@ def drop_odds(system: System) -> Fraction:
         return sum(by_cpu.values(), Fraction(0)) / len(by_cpu) if by_cpu else Fraction(0)
 
     return odds(system.initial)
+
+
+def stripped(distribution: tuple[Fraction, ...]) -> tuple[Fraction, ...]:
+    """Without noughts at the end."""
+    last = max(n for n, p in enumerate(distribution) if p)
+    return distribution[: last + 1]

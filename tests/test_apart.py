@@ -4,11 +4,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from fractions import Fraction
 from typing import Any
 
 import pytest
-from hypothesis import find, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from natmodel import odds, schedulers
@@ -21,7 +20,8 @@ from natmodel.releases import RELEASES
 from natmodel.scenario import Scenario
 from natmodel.world import World
 from tests.bench.natclash import Workload
-from tests.exploring import scenario
+from tests.drawn import shown_by
+from tests.exploring import scenario, stripped
 from tests.kernels import TELLING, each_kernel
 
 Calls = list[Call[Any]]
@@ -46,13 +46,8 @@ def apart_odds(calls: Calls, world: World) -> tuple[Any, ...]:
     return stripped(apart.drops()), stripped(apart.overlapped()), apart.worst(), apart.best()
 
 
-def stripped(distribution: tuple[Fraction, ...]) -> tuple[Fraction, ...]:
-    last = max(n for n, p in enumerate(distribution) if p)
-    return distribution[: last + 1]
-
-
 @st.composite
-def drawn_workloads(draw: st.DrawFn) -> Workload:
+def random_workloads(draw: st.DrawFn) -> Workload:
     packets = draw(st.integers(2, 3))
     ports = draw(st.integers(1, 12 if packets == 2 else 6))
     occupied = draw(st.integers(0, ports))
@@ -60,7 +55,7 @@ def drawn_workloads(draw: st.DrawFn) -> Workload:
 
 
 @settings(max_examples=40)
-@given(work=drawn_workloads())
+@given(work=random_workloads())
 def test_workloads(work: Workload) -> None:
     assert apart_odds(work.calls(), work.world()) == all_odds(work.calls(), work.world())
 
@@ -199,14 +194,8 @@ def test_a_mutant_is_noticed(
 ) -> None:
     monkeypatch.setattr(where, mutant)
 
-    def shows(work: Workload) -> bool:
-        try:
-            return apart_odds(work.calls(), work.world()) != all_odds(work.calls(), work.world())
-        except AssertionError:
-            return True
-
-    find(
-        drawn_workloads(),
-        shows,
-        settings=settings(max_examples=200, database=None, derandomize=True),
+    shown_by(
+        random_workloads(),
+        lambda work: apart_odds(work.calls(), work.world()) == all_odds(work.calls(), work.world()),
+        200,
     )

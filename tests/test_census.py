@@ -3,13 +3,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from math import factorial
 from typing import Any
 
-import attrs
 import pytest
-from hypothesis import assume, find, given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from natmodel import symmetry
@@ -23,7 +21,7 @@ from natmodel.symmetry import Alike, Exchange
 from natmodel.world import World
 from tests.bench import natclash
 from tests.bench.natclash import Workload
-from tests.drawn import drawn_scenarios
+from tests.drawn import Twisted, drawn_scenarios, drawn_workloads, shown_by, spin
 from tests.exploring import calls_on
 from tests.kernels import TELLING, each_kernel
 
@@ -95,45 +93,6 @@ def test_a_census_of_classes_counts_every_state(kernel: str, data: st.DataObject
     assert agrees(calls_on(s, None), s.world())
 
 
-@attrs.frozen
-class Twisted(Workload):
-    """A workload in which nobody takes the port at `odd`, or everybody begins there."""
-
-    odd: int
-    begins: bool
-
-    def calls(self) -> Calls:
-        start = skewed if self.begins else fussy
-        return [start(self.window, self.odd)] * self.packets
-
-
-@path(blind=True)
-async def skewed(window: Any, odd: int) -> Fate | Call[Fate]:
-    off = await RandomOffset("get_random_u32_below", window)
-    return natclash.probe(window, max(off, odd), 0, False)
-
-
-@path(blind=True)
-async def fussy(window: Any, odd: int) -> Fate | Call[Fate]:
-    off = await RandomOffset("get_random_u32_below", window)
-    if off == odd:
-        return natclash.DROPPED
-    return natclash.probe(window, off, 0, False)
-
-
-@st.composite
-def drawn_workloads(draw: st.DrawFn) -> Workload:
-    """natclash, and now and then with a port that is not as the others."""
-    packets, ports = draw(st.integers(1, 3)), draw(st.integers(2, 4))
-    taken = draw(st.integers(0, ports))
-    modes: list[natclash.Mode] = ["fixed", "random", "rover"]
-    mode = draw(st.sampled_from(modes))
-    odd = draw(st.none() | st.integers(0, ports - 1))
-    if odd is None:
-        return Workload(packets, ports, taken, mode)
-    return Twisted(packets, ports, taken, mode, odd, draw(st.booleans()))
-
-
 @given(work=drawn_workloads())
 @settings(max_examples=60)
 def test_workloads_are_counted_one_by_one_and_in_classes(work: Workload) -> None:
@@ -195,12 +154,6 @@ def test_schedules_without_end_are_not_counted() -> None:
         graph.order()
 
 
-@path
-async def spin(window: Any) -> Fate | Call[Fate]:
-    await natclash.is_taken(window.t)
-    return spin(window)
-
-
 def test_a_census_that_a_limit_has_stopped_says_so() -> None:
     work = Workload(4, 8, 0, "random")
     counted = census(work.calls(), work.world(), Limits(states=100))
@@ -234,7 +187,7 @@ def test_a_mutant_of_workloads_is_noticed(
     where: Any, name: str, mutant: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(where, name, mutant)
-    noticed(drawn_workloads(), lambda work: agrees(work.calls(), work.world()))
+    shown_by(drawn_workloads(), lambda work: agrees(work.calls(), work.world()))
 
 
 @pytest.mark.parametrize(
@@ -252,16 +205,4 @@ def test_a_mutant_of_exchanges_is_noticed(
     monkeypatch.setattr(where, name, mutant)
     if name == "_world":
         monkeypatch.setitem(symmetry._RENAME, World, mutant)
-    noticed(drawn_scenarios("6.12.117"), lambda s: agrees(calls_on(s, None), s.world()))
-
-
-def noticed(drawn: st.SearchStrategy[Any], agree: Callable[[Any], bool]) -> None:
-    """Some drawn case shows the mutant: by other counts, or by a search that breaks down."""
-
-    def shows(case: Any) -> bool:
-        try:
-            return not agree(case)
-        except (AssertionError, KeyError, ZeroDivisionError):
-            return True
-
-    find(drawn, shows, settings=settings(max_examples=400, database=None, derandomize=True))
+    shown_by(drawn_scenarios("6.12.117"), lambda s: agrees(calls_on(s, None), s.world()))

@@ -54,11 +54,12 @@ census schedulers apart
 odds
 verdict fields
 checkpoint
-kept
+kept cells
 trace vectors live release_text
 kernel_vectors live_outcomes live_fill
 render live_conform
-conform sweep
+conform sweep_text
+sweep
 testing
 cli
 __main__

@@ -6,22 +6,19 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import assume, find, given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from natmodel import odds
 from natmodel.census import most_drops
 from natmodel.explore import Limits
-from natmodel.ops import NO_FOOTPRINT, Call, path
+from natmodel.ops import NO_FOOTPRINT, Call
 from natmodel.quotient import Circular, Quotient
-from natmodel.release import Fate
 from natmodel.releases import RELEASES
 from natmodel.world import World
-from tests.bench import natclash
 from tests.bench.natclash import Workload
-from tests.drawn import drawn_scenarios
+from tests.drawn import drawn_scenarios, drawn_workloads, shown_by, spin
 from tests.exploring import calls_on
-from tests.test_census import drawn_workloads
 
 Calls = list[Call[Any]]
 
@@ -94,12 +91,6 @@ def test_a_circle_is_refused() -> None:
         graph.grow()
 
 
-@path
-async def spin(window: Any) -> Fate | Call[Fate]:
-    await natclash.is_taken(window.t)
-    return spin(window)
-
-
 # ── a dependency left out is noticed ────────────────────────────────────────────────────────────
 
 
@@ -137,14 +128,4 @@ def test_a_mutant_is_noticed(
     monkeypatch.setattr(where, mutant)
     merge = where.startswith("natmodel.symmetry")
 
-    def shows(s: Any) -> bool:
-        try:
-            return not agrees(calls_on(s, None), s.world(), merge=merge)
-        except AssertionError:
-            return True
-
-    find(
-        drawn_scenarios(kernel),
-        shows,
-        settings=settings(max_examples=400, database=None, derandomize=True),
-    )
+    shown_by(drawn_scenarios(kernel), lambda s: agrees(calls_on(s, None), s.world(), merge=merge))

@@ -11,7 +11,7 @@ from itertools import product
 from typing import Any
 
 import pytest
-from hypothesis import assume, find, given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from natmodel import odds
@@ -25,10 +25,10 @@ from natmodel.releases import RELEASES
 from natmodel.system import Move, State, System
 from natmodel.world import World
 from tests.bench.natclash import Workload
-from tests.drawn import drawn_scenarios
-from tests.exploring import calls_on, drop_odds, scenario
+from tests.drawn import drawn_scenarios, drawn_workloads, shown_by
+from tests.exploring import calls_on, drop_odds, scenario, stripped
 from tests.kernels import TELLING, each_kernel
-from tests.test_census import drawn_workloads, each_once
+from tests.test_census import each_once
 
 Calls = list[Call[Any]]
 
@@ -151,12 +151,6 @@ class Plain:
 
 def links(move: Move) -> bool:
     return any(kind == "chain" for kind, *_ in move.answer.footprint.writes)
-
-
-def stripped(distribution: tuple[Fraction, ...]) -> tuple[Fraction, ...]:
-    """Without noughts at the end."""
-    last = max(n for n, p in enumerate(distribution) if p)
-    return distribution[: last + 1]
 
 
 def agrees(calls: Calls, world: World, *, lazy: bool) -> bool:
@@ -333,14 +327,4 @@ def test_a_limit_stops_the_graph() -> None:
 def test_a_mutant_is_noticed(where: str, mutant: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(where, mutant)
 
-    def shows(work: Workload) -> bool:
-        try:
-            return not agrees(work.calls(), work.world(), lazy=False)
-        except AssertionError:
-            return True
-
-    find(
-        drawn_workloads(),
-        shows,
-        settings=settings(max_examples=300, database=None, derandomize=True),
-    )
+    shown_by(drawn_workloads(), lambda work: agrees(work.calls(), work.world(), lazy=False), 300)

@@ -14,8 +14,10 @@ from natmodel import ops
 from natmodel.controls import locked
 from natmodel.ops import atomic, path
 from natmodel.paths.nf_conntrack_confirm import confirm_linking_one_by_one
+from natmodel.quotient import Quotient
 from natmodel.release import Confirmed, Release
 from natmodel.scenario import Scenario
+from natmodel.schedulers import drops
 from natmodel.system import System
 from natmodel.values import IPS_CONFIRMED, NF_DROP, Conn
 from natmodel.verdict import Quantifier, check, replay
@@ -222,3 +224,14 @@ def test_no_rule_no_race_for_different_sources(kernel: str) -> None:
 def test_outside_is_the_documented_address() -> None:
     packet = scenario("6.12.117").threads()[0].args[1][0]
     assert packet.src.min_addr == packet.src.max_addr == OUTSIDE
+
+
+def test_a_start_that_others_go_on_from_is_told_from_more() -> None:
+    """2.6.24 puts its random start where another walk may go on: that one can pass the first key unseen."""
+    s = scenario("2.6.24", "masquerade to :4000-4002 random", occupied=("4001",))
+    odds = []
+    for lazy in (True, False):
+        graph = Quotient(s.threads(), s.world(), lazy=lazy)
+        assert graph.grow()
+        odds.append(drops(graph))
+    assert odds[0] == odds[1]

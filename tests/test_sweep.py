@@ -24,13 +24,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from natmodel import cli, odds, sweep
+from natmodel import cells, cli, odds, sweep, sweep_text
+from natmodel.cells import Answer, Cell, cells_of
 from natmodel.census import most_drops
 from natmodel.errors import BadInput
 from natmodel.explore import Limits
 from natmodel.quotient import Quotient
 from natmodel.releases import RELEASES
-from natmodel.sweep import Answer, Cell, Report, cells_of, run, run_here
+from natmodel.sweep import run, run_here
+from natmodel.sweep_text import Report
 from natmodel.verdict import Quantifier, check
 from tests.exploring import drop_odds
 from tests.kernels import TELLING
@@ -44,7 +46,7 @@ CELLS = cells_of(
     kernels=["4.19.66", "6.12.117"],
     nats=["masquerade", "none", "snat to 203.0.113.1:4000"],
     numbers=[2, 3],
-    asks=sweep.ASKS,
+    asks=cells.ASKS,
 ) + cells_of(kernels=["6.12.117"], nats=["masquerade random"], numbers=[2, 3])
 
 
@@ -58,7 +60,7 @@ def expected() -> Report:
 def known() -> dict[str, str]:
     """What `work` makes of the work items of CELLS."""
     found = expected().answers.items()
-    return {sweep.work_item(cell, FEW): json.dumps(a.to_data()) for cell, a in found}
+    return {cells.work_item(cell, FEW): json.dumps(a.to_data()) for cell, a in found}
 
 
 def shown(report: Report) -> str:
@@ -126,7 +128,7 @@ def test_a_dask_cluster_of_two_processes_prints_the_same() -> None:
 
 def test_work_items_are_small_texts() -> None:
     for cell in CELLS:
-        item = sweep.work_item(cell, FEW)
+        item = cells.work_item(cell, FEW)
         assert len(item) < 1000
         assert Cell.from_data(json.loads(item)["cell"]) == cell
 
@@ -143,8 +145,8 @@ def test_work_items_are_small_texts() -> None:
 @settings(max_examples=15)
 def test_an_answer_is_that_of_check(kernel: str, nat: str, number: int, states: int) -> None:
     limits = Limits(states=states)
-    (cell,) = cells_of(kernels=[kernel], nats=[nat], numbers=[number], asks=sweep.ASKS)
-    found, verdict = sweep.answer(cell, limits), check(cell.scenario, limits, outcomes=True)
+    (cell,) = cells_of(kernels=[kernel], nats=[nat], numbers=[number], asks=cells.ASKS)
+    found, verdict = cells.answer(cell, limits), check(cell.scenario, limits, outcomes=True)
     assert (found.verdict, found.states) == (verdict.quantifier, verdict.explored.states)
     assert found.exit_code == verdict.exit_code
     assert found.witness == (None if verdict.witness is None else str(verdict.witness))
@@ -161,7 +163,7 @@ def test_an_answer_is_that_of_check(kernel: str, nat: str, number: int, states: 
 
 def test_lone_steps_find_the_most_drops_where_all_states_are_too_many() -> None:
     (cell,) = cells_of(nats=["snat to 203.0.113.1:4000"], numbers=[5])
-    found = sweep.answer(cell, Limits(states=400))
+    found = cells.answer(cell, Limits(states=400))
     assert (found.drops, found.odds) == (4, None)
     assert dict(found.gave_up) == {"verdict": "states", "odds": "states"}
 
@@ -169,7 +171,7 @@ def test_lone_steps_find_the_most_drops_where_all_states_are_too_many() -> None:
 def test_what_ended_a_search_is_said() -> None:
     (cell,) = cells_of()
     for limits, name in ((Limits(seconds=0), "seconds"), (Limits(memory=1), "memory")):
-        assert set(dict(sweep.answer(cell, limits).gave_up).values()) == {name}
+        assert set(dict(cells.answer(cell, limits).gave_up).values()) == {name}
 
 
 @pytest.mark.parametrize(
@@ -184,7 +186,7 @@ def test_what_ended_a_search_is_said() -> None:
     ],
 )
 def test_odds_are_0_or_1_only_if_they_are(p: Fraction | None, text: str) -> None:
-    assert sweep.odds_text(p) == text
+    assert sweep_text.odds_text(p) == text
 
 
 # ── merging ─────────────────────────────────────────────────────────────────────────────────────
@@ -206,7 +208,7 @@ reports = st.dictionaries(st.sampled_from(CELLS[:5]), answers).map(Report)
 def test_merging_knows_no_order_and_no_grouping(a: Report, b: Report, c: Report) -> None:
     assert shown(a.merged(b)) == shown(b.merged(a))
     assert a.merged(b) == b.merged(a)
-    assert a.merged(b).merged(c) == a.merged(b.merged(c)) == sweep.merged([c, a, b])
+    assert a.merged(b).merged(c) == a.merged(b.merged(c)) == sweep_text.merged([c, a, b])
     assert a.merged(a) == a.merged(Report()) == a
 
 
@@ -218,10 +220,13 @@ def test_an_answer_survives_its_text(report: Report) -> None:
 
 @pytest.mark.parametrize("parts", [1, 2, 5, 20])
 def test_slices_are_all_cells_once_each(parts: int) -> None:
-    slices = [sweep.slice_of(CELLS, f"{n}/{parts}") for n in range(1, parts + 1)]
+    slices = [cells.slice_of(CELLS, f"{n}/{parts}") for n in range(1, parts + 1)]
     assert sorted(c.text() for s in slices for c in s) == sorted(c.text() for c in CELLS)
     assert max(map(len, slices)) - min(map(len, slices)) <= 1
-    assert sweep.merged(Report({c: expected().answers[c] for c in s}) for s in slices) == expected()
+    assert (
+        sweep_text.merged(Report({c: expected().answers[c] for c in s}) for s in slices)
+        == expected()
+    )
 
 
 # ── killed, and gone on with ────────────────────────────────────────────────────────────────────
@@ -231,7 +236,7 @@ class Counted:
     """How often work was done; what is known is taken from there."""
 
     def __init__(self, patch: pytest.MonkeyPatch) -> None:
-        self.times, self._work, self._known = 0, sweep.work, known()
+        self.times, self._work, self._known = 0, cells.work, known()
         patch.setattr(sweep, "work", self)
 
     def __call__(self, item: str) -> str:
@@ -403,7 +408,7 @@ def test_exit_codes(capsys: Capture, args: list[str], code: int) -> None:
 
 
 def test_the_default_is_that_of_check(capsys: Capture) -> None:
-    assert Limits(cli.MOST_STATES_EACH) == sweep.USUAL_LIMITS
+    assert Limits(cli.MOST_STATES_EACH) == cells.USUAL_LIMITS
     code, out, _ = swept(capsys)
     assert code == 1
     assert out.splitlines() == [
@@ -429,7 +434,7 @@ def test_the_table_is_at_most_80_columns_wide(capsys: Capture) -> None:
 
 
 def test_large_numbers_fit_too() -> None:
-    (cell,) = cells_of(kernels=["4.18.0-394.el8"], numbers=[33], asks=sweep.ASKS)
+    (cell,) = cells_of(kernels=["4.18.0-394.el8"], numbers=[33], asks=cells.ASKS)
     found = Answer(
         Quantifier.SOMETIMES, "0", 1000, 1_000_001, (), 32, (Fraction(1, 3**9), Fraction(1)),
         (("verdict", "seconds"),),

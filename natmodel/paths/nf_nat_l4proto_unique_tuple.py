@@ -107,7 +107,7 @@ async def static_walk(
     first, size = window
     w = Window(t, manip is Manip.SRC, first, size, size)
     if r.flags & NF_NAT_RANGE_PROTO_RANDOM:
-        await RoverStore(t.protonum, await RandomU16(k.rng, w))
+        await RoverStore(t.protonum, await RandomU16(k.rng, w, True))
     return static_probe_of_all(k, w, ct, t, await IdLoad(t.protonum), 0)
 
 
