@@ -10,14 +10,13 @@ from __future__ import annotations
 import attrs
 import pytest
 
-from natmodel import ops
+from natmodel import ops, schedulers
 from natmodel.controls import locked
 from natmodel.ops import atomic, path
 from natmodel.paths.nf_conntrack_confirm import confirm_linking_one_by_one
 from natmodel.quotient import Quotient
 from natmodel.release import Confirmed, Release
 from natmodel.scenario import Scenario
-from natmodel.schedulers import drops
 from natmodel.system import System
 from natmodel.values import IPS_CONFIRMED, NF_DROP, Conn
 from natmodel.verdict import Quantifier, check, replay
@@ -227,11 +226,11 @@ def test_outside_is_the_documented_address() -> None:
 
 
 def test_a_start_that_others_go_on_from_is_told_from_more() -> None:
-    """2.6.24 puts its random start where another walk may go on: that one can pass the first key unseen."""
+    """2.6.24 puts its random start where another walk may go on, past the first key."""
     s = scenario("2.6.24", "masquerade to :4000-4002 random", occupied=("4001",))
     odds = []
     for lazy in (True, False):
         graph = Quotient(s.threads(), s.world(), lazy=lazy)
         assert graph.grow()
-        odds.append(drops(graph))
+        odds.append(schedulers.drops(graph))
     assert odds[0] == odds[1]
